@@ -1,0 +1,168 @@
+//! What an object holds, as plain values: the loader process finds it out (from ELF, BTF and the
+//! kernel's answers) and hands it to the daemon, which never parses an object itself.
+
+use serde::{Deserialize, Serialize};
+
+/// The outcome of loading, or merely checking, one view object.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Views, in the object's order.
+    pub views: Vec<ViewInfo>,
+    /// Programs attached by themselves, which feed the views' maps.
+    pub collectors: Vec<ProgramInfo>,
+    /// Maps, with the kernel memory that they take.
+    pub maps: Vec<MapInfo>,
+    /// Why the object as a whole cannot be used here; its views are absent then.
+    pub error: Option<String>,
+}
+
+/// One view: an `iter/cgroup` program and what it writes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ViewInfo {
+    /// The file's name.
+    pub name: String,
+    /// One sentence for people, from the object; may be empty.
+    pub help: String,
+    /// The program that one cgroup's read runs.
+    pub program: ProgramInfo,
+    /// The order in which a read walks the hierarchy.
+    pub order: Order,
+    /// The layout of the record, where the view is a record view; a text view has none.
+    pub record: Option<Record>,
+    /// How a whole subtree is collected in one go.
+    pub sweep: Sweep,
+}
+
+/// How a whole subtree's records are collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sweep {
+    /// One read for each cgroup: the view has no sweep program.
+    None,
+    /// A `syscall` program with the css iterator under RCU.
+    Syscall,
+    /// A pre-order cgroup iterator that writes into a map.
+    Walk,
+}
+
+/// The order of a cgroup iterator (`enum bpf_cgroup_iter_order` of the kernel).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// The cgroup itself.
+    Itself,
+    /// Descendants, parents first.
+    Pre,
+    /// Descendants, children first.
+    Post,
+    /// The cgroup and its ancestors.
+    Up,
+    /// Direct children (Linux 7.0).
+    Children,
+}
+
+/// One BPF program of an object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProgramInfo {
+    /// Its name in the object.
+    pub name: String,
+    /// Its ELF section, `iter/cgroup` for instance.
+    pub section: String,
+    /// Instructions that the verifier processed, 0 when it was not loaded.
+    pub verified_insns: u32,
+    /// Why it is not live here, if it is not.
+    pub missing: Option<String>,
+}
+
+/// One map of an object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MapInfo {
+    /// Its name in the object.
+    pub name: String,
+    /// Kernel memory that it takes, as the kernel accounts it (`memlock` in fdinfo).
+    pub size_bytes: u64,
+}
+
+/// The layout of a record: the C struct that a record view writes for each cgroup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// `sizeof` the struct.
+    pub size_bytes: usize,
+    /// Its members, in the struct's order.
+    pub fields: Vec<Field>,
+}
+
+/// One member of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// The member's name, without a unit.
+    pub name: String,
+    /// Where it starts.
+    pub offset_bytes: usize,
+    /// How its bytes are read.
+    pub kind: Kind,
+    /// What it measures.
+    pub meaning: Meaning,
+    /// The unit that the BPF program writes.
+    pub unit: Unit,
+    /// One sentence for people; may be empty.
+    pub help: String,
+    /// The value "all ones" means that this cgroup or kernel has no such number.
+    pub absent_if_ones: bool,
+}
+
+/// How the bytes of a field are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// An unsigned integer of 1, 2, 4 or 8 bytes.
+    Unsigned(usize),
+    /// A signed integer of 1, 2, 4 or 8 bytes.
+    Signed(usize),
+    /// A NUL-terminated text in an array of so many bytes.
+    Text(usize),
+    /// A histogram: `struct cgview_hist` (`u64 sum, max, slots[]`) of the authoring header.
+    Histogram {
+        /// How a value finds its slot.
+        scale: Scale,
+        /// How many slots follow.
+        slots: usize,
+    },
+}
+
+/// How a value finds its slot in a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// Slot `n` counts values in `[2^n, 2^(n+1))`, slot 0 also 0.
+    Log2,
+    /// Four slots to each power of two: slots 0..4 hold the values 0..4 exactly, then slot
+    /// `4 * (e - 1) + s` counts values in `[(4 + s) * 2^(e-2), (5 + s) * 2^(e-2))`, for `e >= 2`.
+    LogLinear,
+}
+
+/// What a field measures; the words are Prometheus'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Meaning {
+    /// Only ever grows while the cgroup lives.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Tells rows of one cgroup apart (a device, a CPU); a label, not a sample.
+    Key,
+}
+
+/// The unit that a program writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// A plain number.
+    None,
+    /// Nanoseconds.
+    Nanoseconds,
+    /// Microseconds.
+    Microseconds,
+    /// Bytes.
+    Bytes,
+}
