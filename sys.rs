@@ -1,7 +1,16 @@
 //! The libc calls that no safe crate wraps, one function each. The only `unsafe` of the crate.
 
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::slice;
+
+use libbpf_sys::{
+    BPF_CGROUP_ITER_SELF_ONLY, BPF_TRACE_ITER, bpf_iter_link_info,
+    bpf_iter_link_info__bindgen_ty_2, bpf_link_create_opts, bpf_test_run_opts,
+};
 
 /// Type of the file handles of kernfs (`FILEID_KERNFS`, include/linux/exportfs.h): the handle is
 /// the 64-bit node id, which for a directory of cgroupfs is the cgroup id.
@@ -39,4 +48,153 @@ pub fn open_cgroup_by_id(on: BorrowedFd<'_>, id: u64, flags: libc::c_int) -> io:
     }
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Links an `iter/cgroup` program to one cgroup, to be walked in `order`
+/// (`enum bpf_cgroup_iter_order`).
+pub fn cgroup_iter_link(
+    program: BorrowedFd<'_>,
+    cgroup: BorrowedFd<'_>,
+    order: u32,
+) -> io::Result<OwnedFd> {
+    let mut info = bpf_iter_link_info {
+        cgroup: bpf_iter_link_info__bindgen_ty_2 {
+            order,
+            cgroup_fd: cgroup.as_raw_fd().cast_unsigned(),
+            cgroup_id: 0,
+        },
+    };
+    let options = bpf_link_create_opts {
+        sz: size_of::<bpf_link_create_opts>() as libbpf_sys::size_t,
+        iter_info: &raw mut info,
+        iter_info_len: size_of::<bpf_iter_link_info>() as u32,
+        ..Default::default()
+    };
+    // SAFETY: `options` and the `info` that it points to outlive the call.
+    let fd = unsafe {
+        libbpf_sys::bpf_link_create(program.as_raw_fd(), 0, BPF_TRACE_ITER, &raw const options)
+    };
+    new_fd(fd)
+}
+
+/// The order of a cgroup iterator that visits one cgroup.
+pub const SELF_ONLY: u32 = BPF_CGROUP_ITER_SELF_ONLY;
+
+/// A file whose reading runs the iterator once.
+pub fn iter_create(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes a number and no memory of ours.
+    new_fd(unsafe { libbpf_sys::bpf_iter_create(link.as_raw_fd()) })
+}
+
+/// Pins a BPF object at a path in bpffs.
+pub fn bpf_pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: `path` is a NUL-terminated string that outlives the call.
+    let error = unsafe { libbpf_sys::bpf_obj_pin(object.as_raw_fd(), path.as_ptr()) };
+    if error < 0 {
+        return Err(io::Error::from_raw_os_error(-error));
+    }
+    Ok(())
+}
+
+/// Runs a `syscall` program on a context that it may change; gives its return value.
+pub fn run_syscall_program(program: BorrowedFd<'_>, context: &mut [u8]) -> io::Result<u32> {
+    let mut options = bpf_test_run_opts {
+        sz: size_of::<bpf_test_run_opts>() as libbpf_sys::size_t,
+        ctx_in: context.as_mut_ptr().cast(),
+        ctx_size_in: u32::try_from(context.len()).map_err(io::Error::other)?,
+        ..Default::default()
+    };
+    // SAFETY: the kernel reads and writes `ctx_size_in` bytes at `ctx_in`, which `context` owns.
+    let error =
+        unsafe { libbpf_sys::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut options) };
+    if error < 0 {
+        return Err(io::Error::from_raw_os_error(-error));
+    }
+    Ok(options.retval)
+}
+
+fn new_fd(fd: libc::c_int) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(-fd));
+    }
+    // SAFETY: libbpf has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The values of a `BPF_F_MMAPABLE` array map, read-only.
+pub struct MappedArray {
+    start: *const u8,
+    size_bytes: usize,
+}
+
+// SAFETY: the mapping is plain memory that lives until the drop, whichever thread reads it.
+unsafe impl Send for MappedArray {}
+
+impl MappedArray {
+    /// Maps the first `size_bytes` of the array's values.
+    pub fn new(map: BorrowedFd<'_>, size_bytes: usize) -> io::Result<MappedArray> {
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size_bytes,
+                libc::PROT_READ,
+                libc::MAP_SHARED,
+                map.as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(MappedArray {
+            start: start.cast(),
+            size_bytes,
+        })
+    }
+
+    /// The bytes as they are. Nobody may run a program that writes them meanwhile: the array's
+    /// owner lends it to one sweep at a time.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping spans `size_bytes` readable bytes for as long as `self` lives.
+        unsafe { slice::from_raw_parts(self.start, self.size_bytes) }
+    }
+}
+
+impl Drop for MappedArray {
+    fn drop(&mut self) {
+        // SAFETY: exactly the mapping made in `new`; no borrow of it outlives `self`.
+        unsafe { libc::munmap(self.start.cast_mut().cast(), self.size_bytes) };
+    }
+}
+
+/// Which side of a fork this is.
+pub enum Forked {
+    /// The process that called.
+    Parent,
+    /// The new one.
+    Child,
+}
+
+/// Forks; to be called before the process has a second thread.
+pub fn fork() -> io::Result<Forked> {
+    // SAFETY: with one thread the child is a full copy in which no lock is held by another.
+    match unsafe { libc::fork() } {
+        0 => Ok(Forked::Child),
+        pid if pid > 0 => Ok(Forked::Parent),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Sends a line to the system log; where there is none, it is dropped.
+pub fn syslog(priority: libc::c_int, line: &CStr) {
+    // SAFETY: both are NUL-terminated strings, and the format takes exactly this one argument.
+    unsafe { libc::syslog(libc::LOG_DAEMON | priority, c"%s".as_ptr(), line.as_ptr()) };
+}
+
+/// Names this process in the system log.
+pub fn open_syslog(name: &'static CStr) {
+    // SAFETY: the log keeps the pointer, and the string lives as long as the process.
+    unsafe { libc::openlog(name.as_ptr(), libc::LOG_PID, libc::LOG_DAEMON) };
 }

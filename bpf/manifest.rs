@@ -29,20 +29,10 @@ pub struct ViewInfo {
     pub order: Order,
     /// The layout of the record, where the view is a record view; a text view has none.
     pub record: Option<Record>,
-    /// How a whole subtree is collected in one go.
-    pub sweep: Sweep,
-}
-
-/// How a whole subtree's records are collected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sweep {
-    /// One read for each cgroup: the view has no sweep program.
-    None,
-    /// A `syscall` program with the css iterator under RCU.
-    Syscall,
-    /// A pre-order cgroup iterator that writes into a map.
-    Walk,
+    /// A `syscall` program that collects a subtree with the css iterator, under RCU alone.
+    pub sweep: Option<ProgramInfo>,
+    /// A pre-order cgroup iterator that does the same, under cgroup_mutex.
+    pub walk: Option<ProgramInfo>,
 }
 
 /// The order of a cgroup iterator (`enum bpf_cgroup_iter_order` of the kernel).

@@ -1,1 +1,23 @@
+//! Everything that touches BPF: loading view objects, links and their pins, reads and sweeps, and
+//! turning records into text. It is given ids and directories of cgroups and knows no tree.
+
+mod error;
+mod instance;
+mod layout;
+mod links;
+pub mod loader;
 pub mod manifest;
+pub mod object;
+pub mod render;
+mod rodata;
+mod sweep;
+mod view;
+
+pub use error::Error;
+pub use instance::Instance;
+pub use links::{LinkCounts, Links};
+pub use sweep::{Row, Rows};
+pub use view::{Engine, Object, Settings, View};
+
+/// The objects that come with the program: their names and contents.
+pub const BUILTIN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/builtin.rs"));

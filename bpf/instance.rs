@@ -1,0 +1,169 @@
+//! The daemon's own bpffs, one instance for each mountpoint: everything that it has in the kernel
+//! is pinned there, so that unmounting the instance frees all of it, also after a crash.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, statfs};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use super::Error;
+
+/// Where the instances are.
+const RUN_DIR: &str = "/run/cgview";
+
+/// `BPF_FS_MAGIC` (include/uapi/linux/magic.h).
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+
+/// A mounted bpffs that belongs to one daemon; unmounted and removed on drop.
+#[derive(Debug)]
+pub struct Instance {
+    dir: PathBuf,
+    lock_path: PathBuf,
+    _lock: OwnedFd,
+}
+
+impl Instance {
+    /// Mounts the instance for a mountpoint, after removing what a crashed daemon has left there.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when a living daemon has it, else [`Error::Instance`].
+    pub fn mount(mountpoint: &Path) -> Result<Instance, Error> {
+        let name = escape(mountpoint);
+        let dir = Path::new(RUN_DIR).join(&name);
+        let lock_path = Path::new(RUN_DIR).join(name + ".lock");
+        let at = |action: &'static str| {
+            let path = dir.clone();
+            move |source: io::Error| Error::Instance {
+                path,
+                action,
+                source,
+            }
+        };
+        fs::create_dir_all(RUN_DIR).map_err(at("create the parent of"))?;
+        let lock = lock(&lock_path)?;
+        let instance = Instance {
+            dir: dir.clone(),
+            lock_path,
+            _lock: lock,
+        };
+        if dir.exists() {
+            instance.clean().map_err(at("clean the stale bpffs at"))?;
+        }
+        fs::create_dir(&dir).map_err(at("create"))?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        mount("cgview", &dir, "bpf", flags, c"mode=0700")
+            .map_err(|error| at("mount bpffs at")(error.into()))?;
+        Ok(instance)
+    }
+
+    /// The directory in which objects are pinned.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn clean(&self) -> io::Result<()> {
+        while is_bpffs(&self.dir) {
+            // A copy of the mount in another namespace would keep the pins alive.
+            remove_contents(&self.dir)?;
+            unmount(&self.dir, UnmountFlags::DETACH)?;
+        }
+        fs::remove_dir(&self.dir)
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Err(error) = self.clean() {
+            log::warn!("remove the bpffs at {}: {error}", self.dir.display());
+        }
+        // While the lock is still held; losing a race for the parent is fine.
+        let _ = fs::remove_file(&self.lock_path);
+        let _ = fs::remove_dir(RUN_DIR);
+    }
+}
+
+fn is_bpffs(dir: &Path) -> bool {
+    statfs(dir).is_ok_and(|fs| fs.f_type as u64 & 0xffff_ffff == BPF_FS_MAGIC)
+}
+
+/// Removes everything below a directory of bpffs.
+pub(super) fn remove_contents(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<OwnedFd, Error> {
+    let failed = |error: Errno| Error::Instance {
+        path: path.to_owned(),
+        action: "lock",
+        source: error.into(),
+    };
+    loop {
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = open(path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(Error::InUse {
+                    path: path.to_owned(),
+                });
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        // The daemon that has just ended removes the name: then this is the lock of nothing.
+        let locked = fstat(&file).map_err(failed)?;
+        if rustix::fs::stat(path).is_ok_and(|now| now.st_ino == locked.st_ino) {
+            return Ok(file);
+        }
+    }
+}
+
+/// A path as one file name: systemd's way (`-` for `/`, others escaped), without dots, which
+/// bpffs and the lock's suffix reserve. A name that would be too long ends in a hash.
+fn escape(path: &Path) -> String {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    use std::os::unix::ffi::OsStrExt as _;
+
+    const LONGEST: usize = 200;
+    let mut name = String::new();
+    for byte in path.as_os_str().as_bytes().iter().skip(1) {
+        match byte {
+            b'/' => name.push('-'),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => name.push(char::from(*byte)),
+            _ => name.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    if name.len() > LONGEST {
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        name.truncate(LONGEST);
+        name.push_str(&format!("-{:016x}", hasher.finish()));
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_mountpoints_have_different_names() {
+        assert_eq!(escape(Path::new("/mnt/cgview")), "mnt-cgview");
+        assert_eq!(escape(Path::new("/mnt-cg.view")), "mnt\\x2dcg\\x2eview");
+        let long = format!("/{}", "a".repeat(300));
+        let longer = format!("/{}", "a".repeat(301));
+        assert!(escape(Path::new(&long)).len() < 250);
+        assert_ne!(escape(Path::new(&long)), escape(Path::new(&longer)));
+    }
+}

@@ -1,0 +1,216 @@
+//! Loaded objects and their views. An object lives in its directory of the bpffs instance; the
+//! last one who drops it unpins everything.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::links::{Links, ViewLinks};
+use super::manifest::{Manifest, ViewInfo};
+use super::object::pin;
+use super::sweep::{self, Rows, Sweeper};
+use super::{Error, Instance, instance, loader};
+
+/// Loads objects into an instance.
+pub struct Engine {
+    instance: Instance,
+    links: Arc<Links>,
+    settings: Settings,
+    next_serial: AtomicU32,
+}
+
+/// What an engine is told about its surroundings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The cgroup that collectors of cgroup types are attached to: the source.
+    pub cgroup: PathBuf,
+    /// Whether a cgroup id alone names a cgroup (v2), which the css sweep needs.
+    pub ids_name_cgroups: bool,
+    /// Most memory that the rows of one view's sweep may take.
+    pub sweep_bytes: usize,
+}
+
+/// An object in the kernel. Its programs, maps and links are freed when it and its views drop.
+pub struct Object {
+    /// What it holds.
+    pub manifest: Manifest,
+    /// Its views that can be read here.
+    pub views: Vec<Arc<View>>,
+}
+
+/// One view that can be read.
+pub struct View {
+    info: ViewInfo,
+    serial: u32,
+    program: OwnedFd,
+    sweeper: Option<Sweeper>,
+    links: Arc<Links>,
+    pins: Arc<Pins>,
+}
+
+/// The directory of an object's pins.
+struct Pins {
+    dir: Arc<Path>,
+}
+
+impl Engine {
+    /// An engine that pins in `instance` and keeps its links in `links`.
+    pub fn new(instance: Instance, links: Arc<Links>, settings: Settings) -> Engine {
+        Engine {
+            instance,
+            links,
+            settings,
+            next_serial: AtomicU32::new(0),
+        }
+    }
+
+    /// Loads an object; its collectors run from here on.
+    ///
+    /// # Errors
+    /// When no loader could be run. That the object cannot be used here is not an error of this
+    /// call but part of the [`Manifest`]: no views, and why.
+    pub fn load(&self, name: &str, elf: &[u8]) -> Result<Object, Error> {
+        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+        let dir: Arc<Path> = self.instance.dir().join(format!("o{serial}")).into();
+        std::fs::create_dir(&dir).map_err(|source| Error::Instance {
+            path: dir.to_path_buf(),
+            action: "create",
+            source,
+        })?;
+        let pins = Arc::new(Pins {
+            dir: Arc::clone(&dir),
+        });
+        let manifest = loader::load(elf, &dir, &self.settings.cgroup).map_err(|source| {
+            let object = name.to_owned();
+            Error::Loader { object, source }
+        })?;
+        let mut views = Vec::new();
+        if manifest.error.is_none() {
+            for (index, info) in manifest.views.iter().enumerate() {
+                if info.program.missing.is_none() {
+                    views.push(self.open_view(name, index, info, &pins)?);
+                }
+            }
+        }
+        Ok(Object { manifest, views })
+    }
+
+    fn open_view(
+        &self,
+        object: &str,
+        index: usize,
+        info: &ViewInfo,
+        pins: &Arc<Pins>,
+    ) -> Result<Arc<View>, Error> {
+        let refuse = |error: libbpf_rs::Error| Error::Object {
+            object: object.to_owned(),
+            reason: format!("open the pins of view {}: {error}", info.name),
+        };
+        let path = |pin: &str| pins.dir.join(format!("{pin}{index}"));
+        let program = libbpf_rs::Program::fd_from_pinned_path(path(pin::VIEW)).map_err(refuse)?;
+        let live = |part: &Option<super::manifest::ProgramInfo>| {
+            part.as_ref().is_some_and(|part| part.missing.is_none())
+        };
+        let sweep = (live(&info.sweep) && self.settings.ids_name_cgroups).then(|| path(pin::SWEEP));
+        let walk = live(&info.walk).then(|| path(pin::WALK));
+        let sweeper = match &info.record {
+            Some(record) => Sweeper::open(
+                sweep.as_deref(),
+                walk.as_deref(),
+                &path(pin::ROWS),
+                record.size_bytes,
+                self.settings.sweep_bytes,
+            )
+            .map_err(refuse)?,
+            None => None,
+        };
+        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+        self.links.admit(serial, Arc::clone(&pins.dir));
+        Ok(Arc::new(View {
+            info: info.clone(),
+            serial,
+            program,
+            sweeper,
+            links: Arc::clone(&self.links),
+            pins: Arc::clone(pins),
+        }))
+    }
+}
+
+impl View {
+    /// What the object says of it.
+    pub fn info(&self) -> &ViewInfo {
+        &self.info
+    }
+
+    /// Whether [`Self::sweep`] can be used.
+    pub fn can_sweep(&self) -> bool {
+        self.sweeper.is_some()
+    }
+
+    /// Runs the program for the cgroup with this id; `open` gives its directory.
+    ///
+    /// The caller has to check *afterwards* that the cgroup is still there: only then the bytes
+    /// are all that the program wrote for it. When it is gone the output may be empty.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], [`Error::TooBig`], [`Error::Link`] or [`Error::Read`].
+    pub fn read(
+        &self,
+        cgroup: u64,
+        open: impl FnOnce() -> io::Result<OwnedFd>,
+    ) -> Result<Vec<u8>, Error> {
+        let links = ViewLinks {
+            name: &self.info.name,
+            serial: self.serial,
+            dir: &self.pins.dir,
+            program: self.program.as_fd(),
+            order: sweep::order(self.info.order),
+        };
+        self.links.read(&links, cgroup, open)
+    }
+
+    /// Collects the records of the subtree at `root`, whose directory is `directory`, and shows
+    /// them to `render`. `expected` is a guess at their number.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchForm`] when the view cannot sweep, [`Error::Gone`], [`Error::Busy`] or
+    /// [`Error::Sweep`].
+    pub fn sweep<T>(
+        &self,
+        root: u64,
+        directory: BorrowedFd<'_>,
+        expected: usize,
+        render: impl FnOnce(Rows<'_>) -> T,
+    ) -> Result<T, Error> {
+        let Some(sweeper) = &self.sweeper else {
+            return Err(Error::NoSuchForm {
+                view: self.info.name.clone(),
+            });
+        };
+        if sweeper.wants_flush() {
+            // A syscall program may not flush rstat; the self program of the root does it once
+            // for the whole subtree.
+            self.read(root, || directory.try_clone_to_owned())?;
+        }
+        sweeper.run(&self.info.name, root, directory, expected, render)
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        self.links.dismiss(self.serial);
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let removed = instance::remove_contents(&self.dir)
+            .and_then(|()| std::fs::remove_dir(&self.dir));
+        if let Err(error) = removed {
+            log::warn!("unpin the object at {}: {error}", self.dir.display());
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Compiles every `bpf/views/*.bpf.c` and writes the table of built-in objects. A new view is a
+//! new file there and nothing else.
+
+use std::env;
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use libbpf_cargo::SkeletonBuilder;
+
+const VIEWS: &str = "bpf/views";
+const INCLUDE: &str = "bpf/include";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=bpf");
+    let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    let mut sources: Vec<PathBuf> = fs::read_dir(VIEWS)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    sources.retain(|path| path.to_string_lossy().ends_with(".bpf.c"));
+    sources.sort();
+
+    let mut table = String::from("&[\n");
+    for source in &sources {
+        let name = source
+            .file_name()
+            .and_then(OsStr::to_str)
+            .and_then(|name| name.strip_suffix(".bpf.c"))
+            .ok_or("a view's file name is not UTF-8")?;
+        let object = compile(source, &out_dir.join(format!("{name}.bpf.o")))?;
+        table.push_str(&format!("({name:?}, include_bytes!({object:?})),\n"));
+    }
+    table.push(']');
+    fs::write(out_dir.join("builtin.rs"), table)?;
+    Ok(())
+}
+
+fn compile(source: &Path, object: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    SkeletonBuilder::new()
+        .source(source)
+        .obj(object)
+        .clang_args([
+            OsStr::new("-I"),
+            OsStr::new(INCLUDE),
+            OsStr::new("-mcpu=v3"),
+            OsStr::new("-Wall"),
+            OsStr::new("-Werror"),
+        ])
+        .build()?;
+    Ok(object.to_owned())
+}

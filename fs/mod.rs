@@ -1,0 +1,313 @@
+//! The file system: what is in each directory, and what a read of each file gives. Plain
+//! functions over the mirror and the views; the kernel's protocol is [adapter]'s.
+
+mod adapter;
+mod attr;
+mod catalog;
+mod content;
+mod control;
+mod error;
+mod form;
+mod handle;
+mod inode;
+mod invalidate;
+mod mount;
+
+use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use fuser::{FileAttr, FileHandle, FileType, INodeNo};
+use rustix::fs::fstat;
+
+use crate::bpf::{Links, View};
+use crate::mirror::{self, CgroupId, Mirror};
+
+pub use catalog::Catalog;
+pub use invalidate::Changes;
+pub use mount::{MountError, Mounted, Mountpoint, remount};
+
+use error::Error;
+use form::Form;
+use handle::{Entry, Handle, Handles, Lengths, OpenFile};
+use inode::{ControlNode, FileNode, Node};
+
+/// Of how many files the last length is remembered; a forgotten one costs a second run at open.
+const REMEMBERED_LENGTHS: NonZeroUsize = NonZeroUsize::new(1 << 16).expect("not zero");
+
+/// An output that was at most this long is not measured again at each open: it has to grow to
+/// more than twice that before a reader by splice could miss its end.
+const SURELY_SMALL_BYTES: usize = 2048;
+
+/// The file system over one hierarchy.
+pub struct CgviewFs {
+    mirror: Arc<Mirror>,
+    catalog: Arc<Catalog>,
+    links: Arc<Links>,
+    handles: Handles,
+    lengths: Lengths,
+    started: SystemTime,
+}
+
+/// A node that was looked up.
+struct Found {
+    attr: FileAttr,
+    attr_ttl: Duration,
+}
+
+/// A file that was opened.
+struct Opened {
+    handle: FileHandle,
+    /// The kernel knows a smaller size of it.
+    grown_to: Option<u64>,
+}
+
+impl CgviewFs {
+    /// Shows the views of `catalog` over the hierarchy of `mirror`. Open files hold at most
+    /// `snapshot_bytes` together.
+    pub fn new(
+        mirror: Arc<Mirror>,
+        catalog: Arc<Catalog>,
+        links: Arc<Links>,
+        snapshot_bytes: usize,
+    ) -> CgviewFs {
+        CgviewFs {
+            mirror,
+            catalog,
+            links,
+            handles: Handles::new(snapshot_bytes),
+            lengths: Lengths::new(REMEMBERED_LENGTHS),
+            started: SystemTime::now(),
+        }
+    }
+
+    fn node(&self, number: INodeNo) -> Result<Node, Error> {
+        Node::of(number, self.mirror.root()).ok_or(Error::NoSuchNode)
+    }
+
+    fn lookup(&self, parent: INodeNo, name: &OsStr) -> Result<Found, Error> {
+        match self.node(parent)? {
+            Node::Cgroup(parent) => self.lookup_in_cgroup(parent, name),
+            Node::Control(parent) => self.attr(Node::Control(self.control_child(parent, name)?)),
+            Node::File(_) => Err(Error::WrongKind),
+        }
+    }
+
+    fn lookup_in_cgroup(&self, parent: CgroupId, name: &OsStr) -> Result<Found, Error> {
+        match self.mirror.lookup(parent, name) {
+            Ok(child) => return self.attr(Node::Cgroup(child)),
+            Err(mirror::Error::NotFound { .. }) => {}
+            Err(mirror::Error::Gone(_)) => return Err(Error::NoSuchName),
+            Err(error) => return Err(error.into()),
+        }
+        if parent == self.mirror.root() && name == control::NAME {
+            return self.attr(Node::Control(ControlNode::Top));
+        }
+        let name = name.to_str().ok_or(Error::NoSuchName)?;
+        for (view, form) in Form::split(name) {
+            let Some(name) = self.catalog.id(view) else {
+                continue;
+            };
+            let file = FileNode {
+                cgroup: parent,
+                name,
+                form,
+            };
+            match self.view_of(file) {
+                Ok(view) if has_form(&view, form) => return Ok(self.file_attr(file)?),
+                Ok(_) | Err(Error::Stale) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::NoSuchName)
+    }
+
+    /// The view that the file shows; [`Error::Stale`] when there is none any more.
+    fn view_of(&self, file: FileNode) -> Result<Arc<View>, Error> {
+        let path = || self.mirror.path(file.cgroup);
+        self.catalog.view(file.name, path)?.ok_or(Error::Stale)
+    }
+
+    fn attr(&self, node: Node) -> Result<Found, Error> {
+        match node {
+            Node::Cgroup(id) => {
+                let stat = fstat(self.mirror.open(id)?).map_err(|_| Error::Stale)?;
+                Ok(Found {
+                    attr: attr::cgroup(INodeNo(id.0), &stat),
+                    attr_ttl: attr::DIRECTORY_TTL,
+                })
+            }
+            Node::File(file) => {
+                if !self.mirror.is_alive(file.cgroup)? {
+                    return Err(Error::Stale);
+                }
+                self.view_of(file)?;
+                self.file_attr(file)
+            }
+            Node::Control(control) => self.control_attr(control),
+        }
+    }
+
+    fn file_attr(&self, file: FileNode) -> Result<Found, Error> {
+        let number = Node::File(file).number().ok_or(Error::NumberTooLarge)?;
+        Ok(self.content_attr(number))
+    }
+
+    /// The attributes of a file whose content is made when it is read.
+    fn content_attr(&self, number: INodeNo) -> Found {
+        let length_bytes = self.lengths.get(number).unwrap_or(0);
+        Found {
+            attr: attr::file(number, length_bytes, SystemTime::now()),
+            attr_ttl: attr::FILE_TTL,
+        }
+    }
+
+    fn getattr(&self, number: INodeNo, open: Option<FileHandle>) -> Result<Found, Error> {
+        let node = self.node(number)?;
+        match (node, open) {
+            // A file stays what it is for who has it open.
+            (Node::File(file), Some(_)) => self.file_attr(file),
+            _ => self.attr(node),
+        }
+    }
+
+    fn open(&self, number: INodeNo) -> Result<Opened, Error> {
+        let node = self.node(number)?;
+        match node {
+            Node::Cgroup(_) => return Err(Error::WrongKind),
+            Node::Control(control) if control.is_directory() => return Err(Error::WrongKind),
+            Node::Control(_) | Node::File(_) => {}
+        }
+        let known = self.lengths.get(number);
+        let mut opened = Opened {
+            handle: FileHandle(0),
+            grown_to: None,
+        };
+        let mut snapshot = None;
+        if known.is_none_or(|length_bytes| length_bytes > SURELY_SMALL_BYTES) {
+            let bytes = self.bytes(node).map_err(stale_at_open)?;
+            let shown = attr::shown_size(known.unwrap_or(0));
+            let size = attr::shown_size(bytes.len());
+            self.lengths.put(number, bytes.len());
+            if size > attr::shown_size(0) {
+                opened.grown_to = (size > shown).then_some(size);
+                snapshot = Some(self.handles.snapshot(bytes, true)?);
+            }
+        } else if let Node::File(file) = node {
+            let alive = self.mirror.is_alive(file.cgroup)?;
+            if !alive {
+                return Err(Error::Stale);
+            }
+            self.view_of(file)?;
+        }
+        opened.handle = self.handles.open_file(node, snapshot);
+        Ok(opened)
+    }
+
+    fn bytes(&self, node: Node) -> Result<Vec<u8>, Error> {
+        match node {
+            Node::File(file) => self.content(file),
+            Node::Control(control) => self.control_content(control),
+            Node::Cgroup(_) => Err(Error::WrongKind),
+        }
+    }
+
+    fn read<T>(
+        &self,
+        number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        show: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, Error> {
+        let handle = self.handles.get(handle)?;
+        let Handle::File(file) = &*handle else {
+            return Err(Error::WrongKind);
+        };
+        if offset == 0 && !file.opened_just_now() {
+            self.run_again(number, file)?;
+        }
+        let mut show = Some(show);
+        let mut shown = |bytes: &[u8]| show.take().map(|show| show(bytes));
+        if let Some(shown) = file.slice(offset, size, &mut shown) {
+            return shown.ok_or(Error::BadHandle);
+        }
+        self.run_again(number, file)?;
+        let shown = file.slice(offset, size, &mut shown).flatten();
+        shown.ok_or(Error::BadHandle)
+    }
+
+    fn run_again(&self, number: INodeNo, file: &OpenFile) -> Result<(), Error> {
+        let bytes = self.bytes(file.node).map_err(gone_when_open)?;
+        self.lengths.put(number, bytes.len());
+        file.put(self.handles.snapshot(bytes, false)?);
+        Ok(())
+    }
+
+    fn opendir(&self, number: INodeNo) -> Result<FileHandle, Error> {
+        let entries = match self.node(number)? {
+            Node::Cgroup(id) => self.cgroup_entries(id)?,
+            Node::Control(control) => self.control_entries(control)?,
+            Node::File(_) => return Err(Error::WrongKind),
+        };
+        self.handles.open_directory(entries)
+    }
+
+    /// Child cgroups, then the views that none of them hides.
+    fn cgroup_entries(&self, id: CgroupId) -> Result<Vec<Entry>, Error> {
+        let parent = self.mirror.parent(id)?.unwrap_or(id);
+        let directory = |name: OsString, id: CgroupId| Entry {
+            number: INodeNo(id.0),
+            kind: FileType::Directory,
+            name,
+        };
+        let mut entries = vec![directory(".".into(), id), directory("..".into(), parent)];
+        let children = self.mirror.list(id)?;
+        entries.extend(children.into_iter().map(|(name, id)| directory(name, id)));
+        let cgroups = entries.len();
+        for (name, view) in self.catalog.views(|| self.mirror.path(id))? {
+            let file = Node::File(FileNode {
+                cgroup: id,
+                name,
+                form: Form::Plain,
+            });
+            let name = OsString::from(&view.info().name);
+            let children = entries.get(2..cgroups).unwrap_or_default();
+            if let Some(number) = file.number()
+                && !children.iter().any(|child| child.name == name)
+            {
+                let kind = FileType::RegularFile;
+                entries.push(Entry { number, kind, name });
+            }
+        }
+        if id == self.mirror.root() {
+            entries.push(self.control_entry());
+        }
+        Ok(entries)
+    }
+}
+
+/// Whether the view can be read in this form.
+fn has_form(view: &View, form: Form) -> bool {
+    match form {
+        Form::Plain | Form::Tree => true,
+        Form::Json | Form::Prom | Form::Bin | Form::TreeJson => view.plan().is_some(),
+    }
+}
+
+/// What is gone at open is a name that the kernel has to look up again.
+fn stale_at_open(error: Error) -> Error {
+    match error {
+        Error::Gone | Error::Mirror(mirror::Error::Gone(_)) => Error::Stale,
+        other => other,
+    }
+}
+
+/// What is gone at a read of an open file stays gone: looking up again cannot help.
+fn gone_when_open(error: Error) -> Error {
+    match error {
+        Error::Stale | Error::NoSuchName | Error::Mirror(mirror::Error::Gone(_)) => Error::Gone,
+        other => other,
+    }
+}

@@ -1,0 +1,312 @@
+//! The mount: made by the daemon itself with mount(2), because the type `fuse.cgview`, the flags
+//! and the one unmount at the end are its own business, then served by fuser.
+
+use std::ffi::CString;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, bounded};
+use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
+
+use crate::bpf::Links;
+use crate::mirror::{Mirror, mount_at};
+
+use super::adapter::Adapter;
+use super::invalidate::{Changes, Invalidator};
+use super::CgviewFs;
+
+const DEVICE: &str = "/dev/fuse";
+const SOURCE: &str = "cgview";
+const TYPE: &str = "fuse.cgview";
+
+/// Two threads answer fastest: with one, daemon and reader often end up on different CPUs, and
+/// with more nearly always.
+const THREADS: usize = 2;
+
+/// Why there is no mount.
+#[derive(Debug)]
+pub enum MountError {
+    /// The mountpoint cannot be used.
+    Mountpoint(PathBuf, io::Error),
+    /// The mountpoint is no directory.
+    NotADirectory(PathBuf),
+    /// A cgview is mounted there and works.
+    AlreadyMounted(PathBuf),
+    /// No cgview is mounted there.
+    NotMounted(PathBuf),
+    /// What a remount asks for is not to be had.
+    Remount(PathBuf, String),
+    /// What a crashed daemon has left cannot be removed.
+    DeadMount(PathBuf, io::Error),
+    /// FUSE's device cannot be opened.
+    Device(io::Error),
+    /// mount(2) failed.
+    Mount(PathBuf, io::Error),
+    /// The kernel and fuser did not come to terms.
+    Session(io::Error),
+}
+
+impl fmt::Display for MountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MountError::Mountpoint(path, source) => {
+                write!(f, "mountpoint {}: {source}", path.display())
+            }
+            MountError::NotADirectory(path) => {
+                write!(f, "mountpoint {} is not a directory", path.display())
+            }
+            MountError::AlreadyMounted(path) => write!(
+                f,
+                "a cgview is mounted at {} already; unmount it first",
+                path.display()
+            ),
+            MountError::NotMounted(path) => {
+                write!(f, "no cgview is mounted at {}", path.display())
+            }
+            MountError::Remount(path, why) => write!(f, "remount {}: {why}", path.display()),
+            MountError::DeadMount(path, source) => write!(
+                f,
+                "detach the dead mount of an earlier cgview at {}: {source}",
+                path.display()
+            ),
+            MountError::Device(source) => {
+                write!(f, "open {DEVICE}: {source} (is the fuse module loaded, and are you root?)")
+            }
+            MountError::Mount(path, source) => {
+                write!(f, "mount {TYPE} at {}: {source}", path.display())
+            }
+            MountError::Session(source) => write!(f, "start the FUSE session: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for MountError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            MountError::Mountpoint(_, source)
+            | MountError::DeadMount(_, source)
+            | MountError::Device(source)
+            | MountError::Mount(_, source)
+            | MountError::Session(source) => Some(source),
+            MountError::NotADirectory(_)
+            | MountError::AlreadyMounted(_)
+            | MountError::NotMounted(_)
+            | MountError::Remount(..) => None,
+        }
+    }
+}
+
+/// A directory that is ready to be mounted on.
+#[derive(Debug)]
+pub struct Mountpoint {
+    path: PathBuf,
+}
+
+impl Mountpoint {
+    /// Checks the directory; a dead mount of an earlier daemon is detached.
+    ///
+    /// # Errors
+    /// Everything that mount(8) does not check: see [`MountError`].
+    pub fn prepare(path: &Path) -> Result<Mountpoint, MountError> {
+        let bad = |source| MountError::Mountpoint(path.to_owned(), source);
+        loop {
+            match fs::metadata(path) {
+                Ok(meta) if meta.is_dir() => break,
+                Ok(_) => return Err(MountError::NotADirectory(path.to_owned())),
+                Err(error) if is_dead(&error) => {
+                    unmount(path, UnmountFlags::DETACH)
+                        .map_err(|error| MountError::DeadMount(path.to_owned(), error.into()))?;
+                }
+                Err(error) => return Err(bad(error)),
+            }
+        }
+        let path = fs::canonicalize(path).map_err(bad)?;
+        if is_cgview(&path)? {
+            return Err(MountError::AlreadyMounted(path));
+        }
+        Ok(Mountpoint { path })
+    }
+
+    /// Its canonical path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Mounts the file system and serves it.
+    ///
+    /// # Errors
+    /// [`MountError::Device`], [`MountError::Mount`] or [`MountError::Session`]; nothing stays
+    /// behind then.
+    pub fn mount(
+        self,
+        filesystem: CgviewFs,
+        mirror: Arc<Mirror>,
+        links: Arc<Links>,
+        changes: &Changes,
+    ) -> Result<Mounted, MountError> {
+        let device = open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|error| MountError::Device(error.into()))?;
+        let point = MountedPoint::mount(self.path, &device)?;
+        let config = {
+            let mut config = Config::default();
+            config.acl = SessionACL::All;
+            config.n_threads = Some(THREADS);
+            config
+        };
+        let growth = Growth::default();
+        let adapter = Adapter {
+            fs: filesystem,
+            growth: growth.clone(),
+        };
+        let session = Session::from_fd(adapter, device, SessionACL::All, config)
+            .map_err(MountError::Session)?;
+        // Nobody else sets it.
+        let _ = growth.notifier.set(session.notifier());
+        let invalidator = Invalidator::start(changes, mirror, links, session.notifier())
+            .map_err(MountError::Session)?;
+        let (end, ended) = bounded(1);
+        let thread = thread::Builder::new()
+            .name("cgview-session".to_owned())
+            .spawn(move || {
+                if let Err(error) = session.run() {
+                    log::error!("the FUSE session ended: {error}");
+                }
+                let _ = end.send(());
+            })
+            .map_err(MountError::Session)?;
+        Ok(Mounted {
+            point: Some(point),
+            invalidator: Some(invalidator),
+            thread: Some(thread),
+            ended,
+        })
+    }
+}
+
+/// A mount that is served; unmounted on drop.
+pub struct Mounted {
+    point: Option<MountedPoint>,
+    invalidator: Option<Invalidator>,
+    thread: Option<JoinHandle<()>>,
+    ended: Receiver<()>,
+}
+
+impl Mounted {
+    /// Gets a message when the kernel has ended the session: somebody has unmounted.
+    pub fn ended(&self) -> &Receiver<()> {
+        &self.ended
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Unmount first: that wakes the session's threads.
+        drop(self.point.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the session's thread panicked");
+        }
+        drop(self.invalidator.take());
+    }
+}
+
+/// The mount itself.
+struct MountedPoint {
+    path: PathBuf,
+    device: u64,
+}
+
+impl MountedPoint {
+    fn mount(path: PathBuf, fuse: &OwnedFd) -> Result<MountedPoint, MountError> {
+        let failed = |source| MountError::Mount(path.clone(), source);
+        let options = format!(
+            "fd={},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
+            fuse.as_raw_fd()
+        );
+        let options = CString::new(options).map_err(|error| failed(error.into()))?;
+        mount(SOURCE, &path, TYPE, flags(), options.as_c_str())
+            .map_err(|error| failed(error.into()))?;
+        let device = mount_at(&path).map_err(failed)?.map_or(0, |mount| mount.device);
+        Ok(MountedPoint { path, device })
+    }
+}
+
+impl Drop for MountedPoint {
+    fn drop(&mut self) {
+        // Somebody may have unmounted it and mounted another in its place.
+        let ours = mount_at(&self.path)
+            .is_ok_and(|mount| mount.is_some_and(|mount| mount.device == self.device));
+        if !ours {
+            return;
+        }
+        if let Err(error) = unmount(&self.path, UnmountFlags::DETACH) {
+            log::error!("unmount {}: {error}", self.path.display());
+        }
+    }
+}
+
+fn flags() -> MountFlags {
+    MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC
+}
+
+/// Changes the flags of a mount that is there. `options` are those of the command line; the flags
+/// about access times can be changed, the rest is fixed for the life of the mount.
+///
+/// # Errors
+/// [`MountError::NotMounted`], or [`MountError::Remount`] for an option that cannot be changed.
+pub fn remount(path: &Path, options: &[String]) -> Result<(), MountError> {
+    let path = fs::canonicalize(path)
+        .map_err(|error| MountError::Mountpoint(path.to_owned(), error))?;
+    if !is_cgview(&path)? {
+        return Err(MountError::NotMounted(path));
+    }
+    let mut flags = flags();
+    for option in options {
+        match option.as_str() {
+            "noatime" => flags |= MountFlags::NOATIME,
+            "nodiratime" => flags |= MountFlags::NODIRATIME,
+            "strictatime" => flags |= MountFlags::STRICTATIME,
+            "rw" => return Err(MountError::Remount(path, "cgview is read-only".to_owned())),
+            _ => {}
+        }
+    }
+    mount_remount(&path, flags, c"")
+        .map_err(|error| MountError::Remount(path.clone(), io::Error::from(error).to_string()))
+}
+
+fn is_cgview(path: &Path) -> Result<bool, MountError> {
+    let mount = mount_at(path).map_err(|error| MountError::Mountpoint(path.to_owned(), error))?;
+    Ok(mount.is_some_and(|mount| mount.kind == TYPE))
+}
+
+/// What stat says when a FUSE daemon has gone without unmounting.
+fn is_dead(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED))
+}
+
+/// Tells the kernel that a file is larger than it thinks: a reader by splice gets no more than
+/// the size says, and the size is asked for before the file is opened and run.
+#[derive(Clone, Default)]
+pub(super) struct Growth {
+    notifier: Arc<OnceLock<Notifier>>,
+}
+
+impl Growth {
+    /// To be called while the kernel waits for the answer to `open`: storing nothing at the end
+    /// raises the size (fs/fuse/dev.c `fuse_notify_store`) and takes no lock that open holds.
+    pub(super) fn tell(&self, file: INodeNo, size_bytes: u64) {
+        if let Some(notifier) = self.notifier.get()
+            && let Err(error) = notifier.store(file, size_bytes, &[])
+        {
+            log::debug!("raise the size of file {file:?}: {error}");
+        }
+    }
+}
