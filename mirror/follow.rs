@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::hierarchy::Hierarchy;
 use super::inbox::{Batch, Inbox, Outbox};
@@ -14,11 +14,20 @@ use super::watch::Watches;
 use super::{CgroupId, Change, Error};
 
 /// How often everything is looked at while some cgroup has no watch.
-pub(super) const RESCAN_INTERVAL: Duration = Duration::from_secs(30);
+pub(super) const RESCAN_INTERVAL: Duration =
+    Duration::from_millis(if cfg!(test) { 300 } else { 30_000 });
+
+/// The least time from one look at everything to the next: events are lost when there is much to
+/// do already.
+const RESCAN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Directories watched at a time before they are listed: each order to notify costs two thread
 /// switches, and its queue of events must not overflow meanwhile.
 const WATCH_BATCH: usize = 256;
+
+/// Watches removed before the inbox is seen to again: with many watches each takes a millisecond,
+/// and to tell of an end is more urgent.
+const UNWATCH_BATCH: usize = 16;
 
 /// The follower's figures, for others to read.
 #[derive(Default)]
@@ -37,10 +46,15 @@ pub(super) struct Follower<F> {
     on_change: F,
     /// Directories to be watched, where they are not, and to be listed.
     todo: Vec<CgroupId>,
+    /// Cgroups that are gone and may have a watch yet.
+    ended: Vec<CgroupId>,
+    /// Events were lost since the last look at everything.
+    lost: bool,
     /// A look failed for want of memory or descriptors: look at everything, later.
     failed: bool,
     /// False during the first scan, which finds what is there and tells of no change.
     telling: bool,
+    last_rescan: Instant,
 }
 
 impl<F: Fn(Change)> Follower<F> {
@@ -61,11 +75,15 @@ impl<F: Fn(Change)> Follower<F> {
             watches,
             on_change,
             todo: vec![root],
+            ended: Vec::new(),
+            lost: false,
             failed: false,
             telling: false,
+            last_rescan: Instant::now(),
         };
         follower.watch_above_root();
         follower.settle();
+        follower.publish();
         follower.telling = true;
         Ok(follower)
     }
@@ -77,16 +95,47 @@ impl<F: Fn(Change)> Follower<F> {
             if batch.stop {
                 return;
             }
-            if batch.lost || batch.is_empty() {
+            self.lost |= batch.lost;
+            if self.rescan_due() == Some(Duration::ZERO) {
                 self.rescan();
             }
             self.look_at_names(batch);
             self.settle();
+            self.unwatch_ended();
+            self.publish();
         }
     }
 
     fn patience(&self) -> Option<Duration> {
-        (self.failed || self.watches.unwatched() > 0).then_some(RESCAN_INTERVAL)
+        if !self.ended.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        self.rescan_due()
+    }
+
+    /// The time until everything is to be looked at, if it is.
+    fn rescan_due(&self) -> Option<Duration> {
+        let pause = match (self.lost, self.failed || self.watches.unwatched() > 0) {
+            (true, _) => RESCAN_PAUSE,
+            (false, true) => RESCAN_INTERVAL,
+            (false, false) => return None,
+        };
+        Some(pause.saturating_sub(self.last_rescan.elapsed()))
+    }
+
+    fn unwatch_ended(&mut self) {
+        let rest = self.ended.len().saturating_sub(UNWATCH_BATCH);
+        for id in self.ended.drain(rest..) {
+            self.watches.remove(id);
+        }
+    }
+
+    fn publish(&self) {
+        let figures = &*self.figures;
+        figures.watches.store(self.watches.len(), Ordering::Relaxed);
+        figures
+            .unwatched
+            .store(self.watches.unwatched(), Ordering::Relaxed);
     }
 
     /// The source may be a cgroup that can be removed, which only its parent's watch tells.
@@ -102,10 +151,12 @@ impl<F: Fn(Change)> Follower<F> {
 
     fn rescan(&mut self) {
         self.figures.rescans.fetch_add(1, Ordering::Relaxed);
+        self.lost = false;
         self.failed = false;
         self.watches.retry();
         self.todo = self.hierarchy.tree.read().ids();
         self.settle();
+        self.last_rescan = Instant::now();
     }
 
     /// Works off `todo`, and what appears while doing so.
@@ -118,11 +169,6 @@ impl<F: Fn(Change)> Follower<F> {
                 self.look_at_dir(dir);
             }
         }
-        let Figures {
-            watches, unwatched, ..
-        } = &*self.figures;
-        watches.store(self.watches.len(), Ordering::Relaxed);
-        unwatched.store(self.watches.unwatched(), Ordering::Relaxed);
     }
 
     fn watch(&mut self, dirs: &[CgroupId]) {
@@ -219,7 +265,7 @@ impl<F: Fn(Change)> Follower<F> {
     fn apply(&mut self, change: &Change) {
         match *change {
             Change::Appeared { id, .. } => self.todo.push(id),
-            Change::Gone { id, .. } => self.watches.remove(id),
+            Change::Gone { id, .. } => self.ended.push(id),
             Change::Renamed { id, .. } => {
                 let moved = self.hierarchy.tree.read().subtree(id);
                 moved.iter().for_each(|&id| self.watches.remove(id));

@@ -124,7 +124,7 @@ impl Inbox {
 }
 
 impl Outbox {
-    /// Waits for the next batch, with `patience` not forever. An empty batch is a time-out.
+    /// Waits for the next batch, or until `patience` is at an end.
     pub(super) fn next_batch(&self, patience: Option<Duration>) -> Batch {
         let mut batch = Batch::default();
         let first = match patience {
@@ -153,11 +153,6 @@ impl Batch {
             Message::Wake => {}
         }
     }
-
-    /// Whether nothing arrived at all.
-    pub(super) fn is_empty(&self) -> bool {
-        self.touched.is_empty() && self.looks.is_empty() && !self.lost && !self.stop
-    }
 }
 
 #[cfg(test)]
@@ -180,7 +175,9 @@ mod tests {
     #[test]
     fn a_time_out_is_an_empty_batch() {
         let (_inbox, outbox) = inbox();
-        assert!(outbox.next_batch(Some(Duration::from_millis(1))).is_empty());
+        let batch = outbox.next_batch(Some(Duration::from_millis(1)));
+        assert!(batch.touched.is_empty() && batch.looks.is_empty());
+        assert!(!batch.lost && !batch.stop);
     }
 
     #[test]
