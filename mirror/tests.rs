@@ -1,0 +1,498 @@
+//! The mirror against a real cgroupfs.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustix::fs::{Mode, OFlags, mkdirat, openat, unlinkat};
+
+use super::fixture::FixtureCgroup;
+use super::*;
+
+type Changes = Arc<Mutex<Vec<Change>>>;
+
+fn start(path: &Path) -> (Mirror, Changes) {
+    let changes = Changes::default();
+    let told = Arc::clone(&changes);
+    let source = open_source(path).unwrap();
+    let mirror = Mirror::start(source.fd, move |change| told.lock().push(change)).unwrap();
+    (mirror, changes)
+}
+
+#[track_caller]
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn gone_ids(changes: &Changes) -> Vec<CgroupId> {
+    let gone = |change: &Change| match change {
+        Change::Gone { id, .. } => Some(*id),
+        _ => None,
+    };
+    changes.lock().iter().filter_map(gone).collect()
+}
+
+fn appeared_ids(changes: &Changes) -> Vec<CgroupId> {
+    let appeared = |change: &Change| match change {
+        Change::Appeared { id, .. } => Some(*id),
+        _ => None,
+    };
+    changes.lock().iter().filter_map(appeared).collect()
+}
+
+/// The watches of all our inotify instances, as the kernel counts them.
+fn kernel_watches() -> usize {
+    let files = fs::read_dir("/proc/self/fdinfo").unwrap();
+    let infos = files.filter_map(|file| fs::read_to_string(file.unwrap().path()).ok());
+    infos.map(|info| info.matches("inotify wd:").count()).sum()
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn the_first_scan_knows_paths_ids_and_ancestors() {
+    let fixture = FixtureCgroup::new();
+    let leaf = fixture.make("a/b/c");
+    let a = fixture.make("a");
+    let (mirror, changes) = start(fixture.path());
+
+    assert_eq!(mirror.root().0, fs::metadata(fixture.path()).unwrap().ino());
+    assert_eq!(mirror.health().cgroups, 4);
+    assert_eq!(mirror.path(leaf).unwrap(), Path::new("a/b/c"));
+    assert_eq!(mirror.path(mirror.root()).unwrap(), Path::new(""));
+    assert_eq!(mirror.parent(a).unwrap(), Some(mirror.root()));
+    assert_eq!(mirror.parent(mirror.root()).unwrap(), None);
+    assert_eq!(mirror.ancestors(leaf).unwrap().len(), 4);
+    assert_eq!(mirror.list(mirror.root()).unwrap(), [("a".into(), a)]);
+    assert!(changes.lock().is_empty());
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn nested_creation_is_seen_at_once_by_lookup_and_soon_by_events() {
+    let fixture = FixtureCgroup::new();
+    let (mirror, changes) = start(fixture.path());
+    for round in 0..200 {
+        let top = format!("r{round}");
+        let leaf = fixture.make(&format!("{top}/b/c/d"));
+        let mut at = mirror.root();
+        for name in [top.as_str(), "b", "c", "d"] {
+            at = mirror.lookup(at, OsStr::new(name)).unwrap();
+        }
+        assert_eq!(at, leaf);
+        let path = format!("{top}/b/c/d");
+        assert_eq!(mirror.path(leaf).unwrap(), Path::new(&path));
+    }
+    eventually("800 appear", || appeared_ids(&changes).len() == 800);
+    eventually("each is watched, and the one above the source", || {
+        mirror.health().watches == mirror.health().cgroups + 1
+    });
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn events_alone_find_nested_creation() {
+    let fixture = FixtureCgroup::new();
+    let (_mirror, changes) = start(fixture.path());
+    let mut made = HashSet::new();
+    for round in 0..200 {
+        for path in ["", "/b", "/b/c", "/b/c/d"] {
+            made.insert(fixture.make(&format!("r{round}{path}")));
+        }
+    }
+    eventually("all appear", || appeared_ids(&changes).len() == 800);
+    let told: HashSet<_> = appeared_ids(&changes).into_iter().collect();
+    assert_eq!(told, made);
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn a_removed_cgroup_is_gone_at_once_and_told_once() {
+    let fixture = FixtureCgroup::new();
+    let id = fixture.make("a");
+    let (mirror, changes) = start(fixture.path());
+    fixture.remove("a");
+    assert!(!mirror.is_alive(id).unwrap());
+    assert!(matches!(mirror.open(id), Err(Error::Gone(gone)) if gone == id));
+    assert!(matches!(
+        mirror.lookup(mirror.root(), OsStr::new("a")),
+        Err(Error::NotFound { .. })
+    ));
+    assert!(matches!(
+        mirror.lookup(id, OsStr::new("b")),
+        Err(Error::Gone(_))
+    ));
+    assert!(matches!(mirror.list(id), Err(Error::Gone(_))));
+    eventually("gone", || gone_ids(&changes) == [id]);
+    assert!(matches!(mirror.path(id), Err(Error::Gone(_))));
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn what_was_made_after_a_name_came_back_is_seen() {
+    let fixture = FixtureCgroup::new();
+    let (mirror, changes) = start(fixture.path());
+    for round in 0..300 {
+        let old = fixture.make("a/old");
+        fixture.remove("a/old");
+        fixture.remove("a");
+        let new = fixture.make("a/new");
+        eventually("the second one appears", || {
+            appeared_ids(&changes).contains(&new)
+        });
+        fixture.remove("a/new");
+        fixture.remove("a");
+        eventually("the second one goes", || gone_ids(&changes).contains(&new));
+        assert_ne!(old, new, "round {round}");
+        eventually("only the root remains", || mirror.health().cgroups == 1);
+        changes.lock().clear();
+    }
+    eventually("two watches remain", || mirror.health().watches == 2);
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn churn_over_few_names_loses_no_end_and_no_watch() {
+    let fixture = FixtureCgroup::new();
+    let (mirror, changes) = start(fixture.path());
+    let watches = mirror.health().watches;
+    let mut looked_up = HashSet::new();
+    for round in 0..20_000 {
+        let name = ["a", "b", "c", "d"][round % 4];
+        let id = fixture.make(name);
+        if round % 3 == 0 {
+            assert_eq!(mirror.lookup(mirror.root(), OsStr::new(name)).unwrap(), id);
+            looked_up.insert(id);
+        }
+        fixture.remove(name);
+    }
+    looked_up.extend(appeared_ids(&changes));
+    let told_gone = || gone_ids(&changes).into_iter().collect::<HashSet<_>>();
+    eventually("every end is told", || {
+        mirror.health().cgroups == 1 && told_gone().is_superset(&looked_up)
+    });
+    assert_eq!(gone_ids(&changes).len(), told_gone().len(), "told twice");
+    eventually("all watches are removed", || {
+        mirror.health().watches == watches
+    });
+    assert_eq!(mirror.health().unwatched, 0);
+    println!("{:?}", mirror.health());
+}
+
+#[test]
+#[ignore = "needs root and cgroup2, alone in its process"]
+fn the_kernel_holds_no_watch_of_the_removed() {
+    let fixture = FixtureCgroup::new();
+    let (mirror, changes) = start(fixture.path());
+    let before = kernel_watches();
+    for _ in 0..500 {
+        fixture.make("a/b");
+        fixture.remove("a/b");
+        fixture.remove("a");
+    }
+    let last = fixture.make("z");
+    eventually("the last appears", || {
+        appeared_ids(&changes).contains(&last)
+    });
+    eventually("one watch more", || kernel_watches() == before + 1);
+    drop(mirror);
+    eventually("no watch", || kernel_watches() == 0);
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn a_storm_of_siblings_is_followed_to_the_end() {
+    let fixture = FixtureCgroup::new();
+    let (mirror, changes) = start(fixture.path());
+    for n in 0..3_000 {
+        fixture.make(&format!("n{n}"));
+    }
+    eventually("all appear", || mirror.health().cgroups == 3_001);
+    for n in 0..3_000 {
+        fixture.remove(&format!("n{n}"));
+    }
+    eventually("all go", || mirror.health().cgroups == 1);
+    assert_eq!(appeared_ids(&changes).len(), gone_ids(&changes).len());
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn lost_events_cost_a_rescan_and_no_change() {
+    let fixture = FixtureCgroup::new();
+    let first = fixture.make("first");
+    let (mirror, changes) = start(fixture.path());
+    let slow = changes.lock();
+    let kept = fixture.make("kept/below");
+    for round in 0..40_000 {
+        fixture.make("a");
+        if round == 39_000 {
+            fixture.remove("first");
+        }
+        fixture.remove("a");
+    }
+    let last = mirror.lookup(mirror.root(), OsStr::new("kept")).unwrap();
+    drop(slow);
+    eventually("a rescan", || mirror.health().rescans > 0);
+    eventually("the tree is right", || mirror.health().cgroups == 3);
+    eventually("the end is told", || gone_ids(&changes).contains(&first));
+    let appeared = appeared_ids(&changes);
+    assert!(appeared.contains(&kept) && appeared.contains(&last));
+    assert!(mirror.health().overflows > 0);
+    eventually("all is watched", || mirror.health().watches == 4);
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn the_end_of_the_source_itself_is_told() {
+    let fixture = FixtureCgroup::new();
+    let source = fixture.make("source");
+    let (mirror, changes) = start(&fixture.path().join("source"));
+    fixture.remove("source");
+    eventually("the root goes", || gone_ids(&changes) == [source]);
+    assert!(matches!(mirror.list(source), Err(Error::Gone(_))));
+    assert!(matches!(mirror.path(source), Err(Error::Gone(_))));
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn a_cgroup_beside_the_source_is_outside() {
+    let fixture = FixtureCgroup::new();
+    fixture.make("source");
+    let beside = fixture.make("beside/below");
+    let (mirror, _) = start(&fixture.path().join("source"));
+    assert!(matches!(mirror.path(beside), Err(Error::Outside(id)) if id == beside));
+    for name in ["..", ".", "", "a/b", "cgroup.procs"] {
+        assert!(matches!(
+            mirror.lookup(mirror.root(), OsStr::new(name)),
+            Err(Error::NotFound { .. })
+        ));
+    }
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn odd_names_are_names() {
+    let fixture = FixtureCgroup::new();
+    let (mirror, changes) = start(fixture.path());
+    let names = [" ", "a\\x2db", "'\"$()", "\u{e4}\u{1f600}", "..."].map(str::to_owned);
+    let made: BTreeMap<_, _> = names.into_iter().map(|n| (fixture.make(&n), n)).collect();
+    eventually("all appear", || appeared_ids(&changes).len() == made.len());
+    for (id, name) in &made {
+        assert_eq!(mirror.lookup(mirror.root(), name.as_ref()).unwrap(), *id);
+        assert_eq!(mirror.path(*id).unwrap(), Path::new(name));
+    }
+}
+
+/// Cgroups too deep for any path, made and removed through descriptors.
+struct DeepChain {
+    dirs: Vec<OwnedFd>,
+    name: String,
+}
+
+impl DeepChain {
+    fn make(top: OwnedFd, levels: usize) -> DeepChain {
+        let name = "d".repeat(255);
+        let mut dirs = vec![top];
+        for _ in 0..levels {
+            let dir = dirs.last().unwrap();
+            mkdirat(dir, &name, Mode::RWXU).unwrap();
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            dirs.push(openat(dir, &name, flags, Mode::empty()).unwrap());
+        }
+        DeepChain { dirs, name }
+    }
+}
+
+impl Drop for DeepChain {
+    fn drop(&mut self) {
+        self.dirs.pop();
+        for dir in self.dirs.iter().rev() {
+            unlinkat(dir, &self.name, rustix::fs::AtFlags::REMOVEDIR).unwrap();
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn a_tree_deeper_than_any_path_is_answered_right() {
+    let fixture = FixtureCgroup::new();
+    let chain = DeepChain::make(open_source(fixture.path()).unwrap().fd, 20);
+    let (mirror, _) = start(fixture.path());
+    assert_eq!(mirror.health().cgroups, 21);
+    assert!(mirror.health().unwatched > 0);
+    let mut at = mirror.root();
+    for _ in 0..20 {
+        assert_eq!(mirror.list(at).unwrap().len(), 1);
+        at = mirror.lookup(at, OsStr::new(&chain.name)).unwrap();
+    }
+    assert_eq!(mirror.path(at).unwrap().components().count(), 20);
+    let parents: Vec<_> = mirror.ancestors(at).unwrap();
+    assert_eq!(parents.len(), 21);
+    // An id that the tree has never met is found by going up.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let deepest = chain.dirs.last().unwrap();
+    mkdirat(deepest, "new", Mode::RWXU).unwrap();
+    let new = openat(deepest, "new", flags, Mode::empty()).unwrap();
+    let id = CgroupId(rustix::fs::fstat(&new).unwrap().st_ino);
+    assert!(mirror.path(id).unwrap().ends_with("new"));
+    unlinkat(deepest, "new", rustix::fs::AtFlags::REMOVEDIR).unwrap();
+    assert!(!mirror.is_alive(id).unwrap());
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn the_end_of_an_unwatched_cgroup_is_told_late() {
+    let fixture = FixtureCgroup::new();
+    let chain = DeepChain::make(open_source(fixture.path()).unwrap().fd, 20);
+    let (mirror, changes) = start(fixture.path());
+    assert!(mirror.health().unwatched > 0);
+    drop(chain);
+    eventually("all are told", || gone_ids(&changes).len() == 20);
+    eventually("none is unwatched", || mirror.health().unwatched == 0);
+    let rescans = mirror.health().rescans;
+    thread::sleep(3 * follow::RESCAN_INTERVAL);
+    assert_eq!(mirror.health().rescans, rescans, "rescans without need");
+}
+
+#[test]
+#[ignore = "needs root and a cgroup v1 hierarchy"]
+fn a_v1_rename_is_told_and_followed() {
+    let hierarchy = v1_hierarchy();
+    let fixture = FixtureCgroup::below(&hierarchy);
+    let id = fixture.make("before");
+    let below = fixture.make("before/below");
+    let (mirror, changes) = start(fixture.path());
+    fs::rename(fixture.path().join("before"), fixture.path().join("after")).unwrap();
+    let renamed = Change::Renamed {
+        id,
+        parent: mirror.root(),
+        name: "before".into(),
+    };
+    eventually("the rename is told", || {
+        *changes.lock() == [renamed.clone()]
+    });
+    assert_eq!(mirror.path(below).unwrap(), Path::new("after/below"));
+    let again = fixture.make("before");
+    let new = fixture.make("after/below/new");
+    eventually("both names are watched", || {
+        let appeared = appeared_ids(&changes);
+        appeared.contains(&again) && appeared.contains(&new)
+    });
+    fixture.remove("after/below/new");
+    fixture.remove("after/below");
+    fixture.remove("after");
+    eventually("all three go", || gone_ids(&changes) == [new, below, id]);
+}
+
+fn v1_hierarchy() -> PathBuf {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let line = table
+        .lines()
+        .find(|line| line.contains(" - cgroup ") && line.contains("name="));
+    PathBuf::from(
+        line.expect("a named v1 hierarchy")
+            .split(' ')
+            .nth(4)
+            .unwrap(),
+    )
+}
+
+#[test]
+#[ignore = "needs root and cgroup2; makes many cgroups"]
+fn measure_start_and_churn() {
+    let fixture = FixtureCgroup::new();
+    let mut made = 0;
+    for goal in [10_000, 50_000] {
+        while made < goal {
+            fixture.make(&format!("s{}/unit-{made}.service", made / 100));
+            made += 1;
+        }
+        let rss = resident_kib();
+        println!("{}", slab_kib());
+        let begin = Instant::now();
+        let (mirror, changes) = start(fixture.path());
+        println!(
+            "{goal}: start {:?}, {} KiB, {:?}",
+            begin.elapsed(),
+            resident_kib() - rss,
+            mirror.health()
+        );
+        let begin = Instant::now();
+        for (name, id) in mirror.list(mirror.root()).unwrap() {
+            assert_eq!(mirror.lookup(mirror.root(), &name).unwrap(), id);
+        }
+        let count = (goal / 100) as u32;
+        println!("lookup {:?}", begin.elapsed() / count);
+        let begin = Instant::now();
+        for n in 0..500 {
+            fixture.make(&format!("s0/extra-{n}"));
+            fixture.remove(&format!("s0/extra-{n}"));
+        }
+        println!("500 cycles {:?}", begin.elapsed());
+        let cgroups = goal + goal / 100 + 1;
+        eventually("settled", || {
+            let health = mirror.health();
+            health.cgroups == cgroups && health.watches == cgroups + 1
+        });
+        println!(
+            "settled {:?}, {} changes",
+            begin.elapsed(),
+            changes.lock().len()
+        );
+        println!("{}", slab_kib());
+        changes.lock().clear();
+        let begin = Instant::now();
+        for n in 0..2_000 {
+            fixture.remove(&format!("s{}/unit-{n}.service", n / 100));
+        }
+        println!("2000 removed {:?}", begin.elapsed());
+        eventually("gone", || gone_ids(&changes).len() >= 2_000);
+        println!("all told {:?}", begin.elapsed());
+        eventually("settled", || mirror.health().watches == cgroups + 1 - 2_000);
+        println!("settled {:?} {:?}", begin.elapsed(), mirror.health());
+        for n in 0..2_000 {
+            fixture.make(&format!("s{}/unit-{n}.service", n / 100));
+        }
+    }
+}
+
+fn slab_kib() -> String {
+    let table = fs::read_to_string("/proc/meminfo").unwrap();
+    let lines = table
+        .lines()
+        .filter(|line| line.contains("Slab") || line.contains("SUn") || line.contains("SRec"));
+    lines.collect::<Vec<_>>().join(", ")
+}
+
+fn resident_kib() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+#[ignore = "needs root and cgroup2"]
+fn the_source_descriptor_stays_the_one_given() {
+    let fixture = FixtureCgroup::new();
+    let source = open_source(fixture.path()).unwrap().fd;
+    let number = source.as_fd().as_raw_fd();
+    let mirror = Mirror::start(source, |_| {}).unwrap();
+    assert_eq!(mirror.hierarchy.cgroupfs.source().as_raw_fd(), number);
+    assert_eq!(
+        mirror.list(mirror.root()).unwrap(),
+        Vec::<(OsString, CgroupId)>::new()
+    );
+}
