@@ -1,0 +1,298 @@
+//! JSON: the keys of the text, types kept. Integers that a double cannot hold are strings, absent
+//! fields are left out, histograms are objects with their buckets.
+
+use super::escape::json_string;
+use super::field::Value;
+use super::histogram::{Histogram, Summary};
+use super::key::STATS;
+use super::number::{push_fraction, push_hundredths, push_signed, push_unsigned, quote_if_large};
+use super::plan::{Cell, Plan};
+use super::{Error, Row};
+use crate::bpf::manifest::Unit;
+
+/// Appends one cgroup's record as an object, or its rows as an array of objects if the record has
+/// key fields, and a newline.
+///
+/// # Errors
+/// [`Error::Length`] or [`Error::Rows`], and `out` is as it was, if the bytes are no such record.
+pub fn json(plan: &Plan, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    plan.fits(bytes)?;
+    record_or_rows(plan, bytes, out);
+    out.push(b'\n');
+    Ok(())
+}
+
+/// Appends one object a line for each cgroup: `cgroup`, the path as in the table (`.` is the
+/// directory asked) but not escaped as a word, and then the members of [`json`], or `rows` with
+/// the array if the record has key fields.
+///
+/// # Errors
+/// [`Error::Length`] or [`Error::Rows`], and `out` is as it was, if one row is no such record.
+pub fn tree_json(plan: &Plan, rows: &[Row<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
+    plan.fit_all(rows)?;
+    for row in rows {
+        out.extend_from_slice(b"{\"cgroup\":");
+        json_string(row.path, out);
+        if plan.keyed {
+            out.extend_from_slice(b",\"rows\":");
+            record_or_rows(plan, row.record, out);
+        } else {
+            members(plan, row.record, out);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+    Ok(())
+}
+
+fn record_or_rows(plan: &Plan, bytes: &[u8], out: &mut Vec<u8>) {
+    if plan.keyed {
+        list(b"[]", plan.records(bytes), out, |record, out| {
+            object(plan, record, out);
+        });
+    } else {
+        object(plan, bytes, out);
+    }
+}
+
+fn object(plan: &Plan, record: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    members(plan, record, out);
+    open(b'{', start, out);
+    out.push(b'}');
+}
+
+/// Appends items that each begin with a comma, in the two brackets.
+fn list<T>(
+    brackets: &[u8; 2],
+    items: impl Iterator<Item = T>,
+    out: &mut Vec<u8>,
+    push: impl Fn(T, &mut Vec<u8>),
+) {
+    let start = out.len();
+    for item in items {
+        out.push(b',');
+        push(item, out);
+    }
+    open(brackets[0], start, out);
+    out.push(brackets[1]);
+}
+
+/// Puts a bracket where the first comma stands, which needs no bracket of its own.
+fn open(bracket: u8, start: usize, out: &mut Vec<u8>) {
+    match out.get_mut(start) {
+        Some(comma) => *comma = bracket,
+        None => out.push(bracket),
+    }
+}
+
+/// Appends each member with a comma before it.
+fn members(plan: &Plan, record: &[u8], out: &mut Vec<u8>) {
+    for member in &plan.members {
+        let column = &plan.columns[member.column];
+        if let Cell::Stat(index, _) = column.cell {
+            let histogram = &plan.histograms[index];
+            if !histogram.is_absent(record) {
+                out.extend_from_slice(&member.prefix);
+                histogram_object(histogram, &member.stats, record, out);
+            }
+            continue;
+        }
+        let value = plan.value(column, record, &[]);
+        if value != Value::Absent {
+            out.extend_from_slice(&member.prefix);
+            push_value(value, out);
+        }
+    }
+}
+
+fn push_value(value: Value<'_>, out: &mut Vec<u8>) {
+    match value {
+        Value::Absent => out.extend_from_slice(b"null"),
+        Value::Unsigned(value) => push_integer(value, out),
+        Value::Signed(value) => {
+            quote_if_large(out, value.unsigned_abs(), |out| push_signed(out, value));
+        }
+        Value::Hundredths { whole, hundredths } => {
+            quote_if_large(out, whole, |out| push_hundredths(out, whole, hundredths));
+        }
+        Value::Text(text) => json_string(text, out),
+    }
+}
+
+fn push_integer(value: u64, out: &mut Vec<u8>) {
+    quote_if_large(out, value, |out| push_unsigned(out, value));
+}
+
+fn histogram_object(histogram: &Histogram, prefixes: &[Vec<u8>], record: &[u8], out: &mut Vec<u8>) {
+    let summary = histogram.summary(record);
+    out.push(b'{');
+    for (stat, prefix) in STATS.into_iter().zip(prefixes) {
+        let value = summary.value(stat, histogram.unit);
+        if value != Value::Absent {
+            out.extend_from_slice(prefix);
+            push_value(value, out);
+            out.push(b',');
+        }
+    }
+    out.extend_from_slice(b"\"buckets\":");
+    buckets(histogram, record, &summary, out);
+    out.push(b'}');
+}
+
+/// The slots from the first to the last that counted something.
+fn buckets(histogram: &Histogram, record: &[u8], summary: &Summary, out: &mut Vec<u8>) {
+    let counts = histogram.counts(record).enumerate();
+    let used = counts
+        .clone()
+        .filter(|(_, count)| *count > 0)
+        .map(|(slot, _)| slot);
+    let first = used.clone().next().unwrap_or(0);
+    let length = if summary.count == 0 {
+        0
+    } else {
+        used.last().unwrap_or(0) - first + 1
+    };
+    list(
+        b"[]",
+        counts.skip(first).take(length),
+        out,
+        |(slot, count), out| {
+            out.extend_from_slice(le_prefix(histogram.unit));
+            push_bound(histogram, slot, out);
+            out.extend_from_slice(b",\"count\":");
+            push_integer(count, out);
+            out.push(b'}');
+        },
+    );
+}
+
+fn le_prefix(unit: Unit) -> &'static [u8] {
+    match unit {
+        Unit::None => b"{\"le\":",
+        Unit::Nanoseconds | Unit::Microseconds => b"{\"le_usec\":",
+        Unit::Bytes => b"{\"le_bytes\":",
+    }
+}
+
+/// The slot's upper bound: its greatest integer, or for a time, of which the integer is what is
+/// left when the fraction is cut off, the least that is longer. The last slot has none.
+fn push_bound(histogram: &Histogram, slot: usize, out: &mut Vec<u8>) {
+    let (_, last) = histogram.range(slot);
+    match histogram.unit {
+        _ if last == u64::MAX => out.extend_from_slice(b"null"),
+        Unit::None | Unit::Bytes => push_integer(last, out),
+        Unit::Microseconds => push_integer(last + 1, out),
+        Unit::Nanoseconds => push_fraction::<3>(out, last + 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::manifest::{Kind, Record, Scale};
+    use crate::bpf::render::sample::{
+        field, histogram_bytes, keyed, keyed_bytes, latency, latency_bytes, plain, plain_bytes,
+        record,
+    };
+
+    fn rendered(record: &Record, bytes: &[u8]) -> String {
+        let plan = Plan::new("v", "", record).unwrap();
+        let mut out = Vec::new();
+        json(&plan, bytes, &mut out).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_record_is_one_object() {
+        let bytes = plain_bytes(1_234_999, 4096, -3, b"ba\"sh");
+        let expected = "{\"usage_usec\":1234,\"current_bytes\":4096,\"depth\":-3,\
+                        \"comm\":\"ba\\\"sh\"}\n";
+        assert_eq!(rendered(&plain(), &bytes), expected);
+    }
+
+    #[test]
+    fn large_integers_are_strings_and_absent_ones_left_out() {
+        let bytes = plain_bytes(u64::MAX, (1 << 53) + 1, 0, b"\xff");
+        let expected = "{\"usage_usec\":\"18446744073709551\",\
+                        \"current_bytes\":\"9007199254740993\",\"depth\":0,\
+                        \"comm\":\"\u{fffd}ff\"}\n";
+        assert_eq!(rendered(&plain(), &bytes), expected);
+        let bytes = plain_bytes(0, u64::MAX, 0, b"");
+        let expected = "{\"usage_usec\":0,\"depth\":0,\"comm\":\"\"}\n";
+        assert_eq!(rendered(&plain(), &bytes), expected);
+    }
+
+    #[test]
+    fn a_record_of_nothing_is_an_empty_object() {
+        let mut only = field("only", 0, Kind::Unsigned(1));
+        only.absent_if_ones = true;
+        assert_eq!(rendered(&record(1, vec![only]), &[0xff]), "{}\n");
+    }
+
+    #[test]
+    fn rows_are_an_array() {
+        let bytes = [keyed_bytes(b"8:0", 1, 7, 250), keyed_bytes(b"8:1", 0, 0, 0)].concat();
+        let expected = "[{\"dev\":\"8:0\",\"cpu\":1,\"reads\":7,\"wait_usec\":250},\
+                        {\"dev\":\"8:1\",\"cpu\":0,\"reads\":0,\"wait_usec\":0}]\n";
+        assert_eq!(rendered(&keyed(), &bytes), expected);
+        assert_eq!(rendered(&keyed(), &[]), "[]\n");
+    }
+
+    #[test]
+    fn a_histogram_has_the_buckets_that_were_used() {
+        let bytes = latency_bytes(&[1000, 1500, 1500]);
+        let expected = "{\"lat\":{\"count\":3,\"sum_usec\":4,\"p50_usec\":1.39,\
+                        \"p90_usec\":1.39,\"p99_usec\":1.39,\"max_usec\":1.50,\"buckets\":[\
+                        {\"le_usec\":1.024,\"count\":1},{\"le_usec\":1.28,\"count\":0},\
+                        {\"le_usec\":1.536,\"count\":2}]}}\n";
+        assert_eq!(rendered(&latency(), &bytes), expected);
+        let expected = "{\"lat\":{\"count\":0,\"sum_usec\":0,\"buckets\":[]}}\n";
+        assert_eq!(rendered(&latency(), &latency_bytes(&[])), expected);
+    }
+
+    #[test]
+    fn the_last_bucket_has_no_bound_and_plain_bounds_are_inclusive() {
+        let (scale, slots) = (Scale::Log2, 4);
+        let sizes = record(48, vec![field("size", 0, Kind::Histogram { scale, slots })]);
+        let bytes = histogram_bytes(scale, slots, &[4, 4, 999]);
+        let tail = "\"buckets\":[{\"le\":7,\"count\":2},{\"le\":null,\"count\":1}]}}\n";
+        assert!(rendered(&sizes, &bytes).ends_with(tail));
+    }
+
+    #[test]
+    fn a_tree_is_one_object_a_line() {
+        let plan = Plan::new("v", "", &plain()).unwrap();
+        let records = [plain_bytes(0, 1, 2, b""), plain_bytes(0, 3, 4, b"")];
+        let paths = [b".".as_slice(), b"a b/\xff"];
+        let row = |at: usize| Row {
+            path: paths[at],
+            record: &records[at],
+        };
+        let mut out = Vec::new();
+        tree_json(&plan, &[row(0), row(1)], &mut out).unwrap();
+        let expected = "{\"cgroup\":\".\",\"usage_usec\":0,\"current_bytes\":1,\"depth\":2,\
+            \"comm\":\"\"}\n{\"cgroup\":\"a b/\u{fffd}ff\",\"usage_usec\":0,\
+            \"current_bytes\":3,\"depth\":4,\"comm\":\"\"}\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_tree_of_rows_nests_them() {
+        let plan = Plan::new("v", "", &keyed()).unwrap();
+        let record = &keyed_bytes(b"sda", 0, 1, u64::MAX);
+        let (path, empty) = (b"x".as_slice(), [].as_slice());
+        let rows = [
+            Row { path, record },
+            Row {
+                path,
+                record: empty,
+            },
+        ];
+        let mut out = Vec::new();
+        tree_json(&plan, &rows, &mut out).unwrap();
+        let expected = "{\"cgroup\":\"x\",\"rows\":[{\"dev\":\"sda\",\"cpu\":0,\"reads\":1}]}\n\
+                        {\"cgroup\":\"x\",\"rows\":[]}\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}
