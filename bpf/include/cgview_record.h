@@ -84,7 +84,10 @@ static __always_inline void cgview__rcu_unlock(void)
 	cgview__record_walk(view, prepare);                                                        \
 	_Static_assert(sizeof(rec) % 8 == 0, "a record's size is a multiple of 8 bytes")
 
-/* One scratch row is enough: cgroup_mutex lets one cgroup iterator run at a time. */
+/*
+ * One scratch record is enough: cgroup_mutex lets one cgroup iterator run at a time. The inner
+ * array is described without BTF because Linux 6.1 takes one with and one without for different.
+ */
 #define cgview__record_maps(view, rec)                                                             \
 	struct view##_row {                                                                        \
 		struct cgview_row head;                                                            \
@@ -94,14 +97,14 @@ static __always_inline void cgview__rcu_unlock(void)
 		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
 		__uint(max_entries, 1);                                                            \
 		__type(key, __u32);                                                                \
-		__type(value, struct view##_row);                                                  \
+		__type(value, rec);                                                                \
 	} view##_scratch SEC(".maps");                                                             \
 	struct view##_array {                                                                      \
 		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
 		__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);                               \
 		__uint(max_entries, 1);                                                            \
-		__type(key, __u32);                                                                \
-		__type(value, struct view##_row);                                                  \
+		__uint(key_size, sizeof(__u32));                                                   \
+		__uint(value_size, sizeof(struct view##_row));                                     \
 	};                                                                                         \
 	struct {                                                                                   \
 		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                                          \
@@ -118,18 +121,18 @@ static __always_inline void cgview__rcu_unlock(void)
 	{                                                                                          \
 		struct cgroup *cgrp = ctx->cgroup;                                                 \
 		__u32 zero = 0;                                                                    \
-		struct view##_row *row = bpf_map_lookup_elem(&view##_scratch, &zero);              \
+		rec *record = bpf_map_lookup_elem(&view##_scratch, &zero);                         \
 		int err;                                                                           \
                                                                                                    \
-		if (!cgrp || !row)                                                                 \
+		if (!cgrp || !record)                                                              \
 			return 0;                                                                  \
 		prepare(cgrp);                                                                     \
-		cgview__zero(&row->record, sizeof(row->record));                                   \
+		cgview__zero(record, sizeof(*record));                                             \
 		cgview__rcu_lock();                                                                \
-		err = fill(cgrp, &row->record);                                                    \
+		err = fill(cgrp, record);                                                          \
 		cgview__rcu_unlock();                                                              \
 		if (!err)                                                                          \
-			bpf_seq_write(ctx->meta->seq, &row->record, sizeof(row->record));          \
+			bpf_seq_write(ctx->meta->seq, record, sizeof(*record));                    \
 		return 0;                                                                          \
 	}
 

@@ -77,7 +77,7 @@ struct task_group {
 enum memcg_memory_event { MEMCG_HIGH, MEMCG_MAX, MEMCG_OOM, MEMCG_OOM_KILL };
 
 /* floor(part * total / whole) for part <= whole < 2^56, in digits of as many bits as fit. */
-static __always_inline __u64 scale(__u64 part, __u64 total, __u64 whole)
+__noinline __u64 scale(__u64 part, __u64 total, __u64 whole)
 {
 	__u32 bits = 62 - cgview_log2(whole), left = 64;
 	__u64 result = 0, rest = 0;
