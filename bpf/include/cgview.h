@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/*
+ * All that the author of a view includes. A record view is a struct, a function that fills it for
+ * one cgroup, and CGVIEW_RECORD(); cgview finds the rest in the object's BTF:
+ *
+ *	struct wait {
+ *		__u64 total CGVIEW_COUNTER("ns", "time spent runnable but waiting");
+ *		__u64 peak CGVIEW_GAUGE("ns", "longest single wait") CGVIEW_ABSENT;
+ *		struct cgview_hist lat CGVIEW_HIST("ns", "run-queue latency");
+ *	};
+ *	static __always_inline int fill_wait(struct cgroup *cgrp, struct wait *r) { ... return 0; }
+ *	CGVIEW_RECORD(wait, struct wait, fill_wait, "How long the tasks of a cgroup wait for a
+ *CPU"); char LICENSE[] SEC("license") = "Dual MIT/GPL";
+ *
+ * The fill function runs for one cgroup (a read of its file) and for every cgroup of a subtree (a
+ * sweep). It gets a zeroed record, and returns 0, or anything else for "no record here".
+ *
+ * What it may do is what all its surroundings allow. It runs in an RCU read section, in a cgroup
+ * iterator under cgroup_mutex or in a "syscall" program without it: so it must not sleep, flush
+ * rstat, take bpf_rcu_read_lock() itself or call what needs a trusted pointer; it must bound its
+ * loops, and the kernel's lists may change under it. Plain loads through the cgroup pointer,
+ * BPF_CORE_READ(), map helpers and cgroup storage are all good.
+ */
+#ifndef CGVIEW_H
+#define CGVIEW_H
+
+#include "kernel.h"
+
+#define cgview__tag(text) __attribute__((btf_decl_tag("cgview:" text)))
+
+/* Members of a record. The unit is what the program writes: "ns", "us", "bytes" or "". */
+#define CGVIEW_COUNTER(unit, help) cgview__tag("counter") cgview__sample(unit, help)
+#define CGVIEW_GAUGE(unit, help)   cgview__tag("gauge") cgview__sample(unit, help)
+#define CGVIEW_HIST(unit, help)	   cgview__sample(unit, help)
+#define CGVIEW_KEY(help)	   cgview__tag("key") cgview__tag("help=" help)
+/* All ones mean: this cgroup, or this kernel, has no such value. */
+#define CGVIEW_ABSENT		   cgview__tag("absent")
+#define cgview__sample(unit, help) cgview__tag("unit=" unit) cgview__tag("help=" help)
+
+#define CGVIEW_NO_VALUE (~0ULL)
+
+/* Said of a view, record or text, ahead of its program. */
+#define CGVIEW_NAME(view, name) int view(struct bpf_iter__cgroup *ctx) cgview__tag("name=" name)
+#define CGVIEW_HELP(view, help) int view(struct bpf_iter__cgroup *ctx) cgview__tag("help=" help)
+/* What one read walks instead of the cgroup alone: "pre", "post", "up" or (Linux 7) "children". */
+#define CGVIEW_ORDER(view, order) int view(struct bpf_iter__cgroup *ctx) cgview__tag("order=" order)
+
+/* Constants that cgview sets before the object is loaded, where the object has them. */
+#define CGVIEW_NR_CPUS	  const volatile __u32 cgview_nr_cpus = 1
+#define CGVIEW_PAGE_BYTES const volatile __u32 cgview_page_bytes = 4096
+/* Whether the optional program (SEC("?...")) or the map of that name is there on this kernel. */
+#define CGVIEW_OPTIONAL(name) const volatile bool cgview_has_##name = false
+
+#include "cgview_hist.h"
+#include "cgview_cgroup.h"
+#include "cgview_record.h"
+
+#endif

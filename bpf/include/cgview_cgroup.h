@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* Small helpers about cgroups. Included by cgview.h. */
+#ifndef CGVIEW_CGROUP_H
+#define CGVIEW_CGROUP_H
+
+/* Deeper ancestors get no share of what cgview_for_each_ancestor() hands out. */
+#define CGVIEW_MAX_LEVEL 64
+
+/* Reads a field through a pointer that the verifier takes for another type, or for none. */
+#define cgview_get(ptr, field)                                                                     \
+	({                                                                                         \
+		typeof((ptr)->field) __value;                                                      \
+		if (bpf_ksym_exists(bpf_rdonly_cast))                                              \
+			__value = ((typeof(ptr))bpf_rdonly_cast(                                   \
+					   ptr, bpf_core_type_id_kernel(typeof(*(ptr)))))          \
+					  ->field;                                                 \
+		else                                                                               \
+			bpf_core_read(&__value, sizeof(__value), &(ptr)->field);                   \
+		__value;                                                                           \
+	})
+
+static __always_inline __u64 cgview_id(struct cgroup *cgrp)
+{
+	return cgrp->kn->id;
+}
+
+/* Ids are unique within one hierarchy only: views that key maps by them keep to cgroup v2. */
+static __always_inline bool cgview_is_v2(struct cgroup *cgrp)
+{
+	return cgrp->root->hierarchy_id == 0;
+}
+
+/* The controller's state of this very cgroup; NULL where the controller is not enabled. */
+#define cgview_css(cgrp, controller)                                                               \
+	((cgrp)->subsys[bpf_core_enum_value(enum cgroup_subsys_id, controller##_cgrp_id)])
+
+/* The cgroup v2 that a task is in; a task from bpf_get_current_task_btf() or a tp_btf argument. */
+static __always_inline struct cgroup *cgview_task_cgroup(struct task_struct *task)
+{
+	return task->cgroups->dfl_cgrp;
+}
+
+static __always_inline __u64 cgview_ancestor_id(struct cgroup *cgrp, int level)
+{
+	struct cgroup *ancestor;
+
+	if (bpf_core_read(&ancestor, sizeof(ancestor), &cgrp->ancestors[level]))
+		return 0;
+	return BPF_CORE_READ(ancestor, kn, id);
+}
+
+/*
+ * Runs what follows for the cgroup and each of its ancestors, `id` being its id, the root's first:
+ * a counter that is added to for each of them holds the subtree's sum at any moment, and keeps the
+ * share of a child that is removed.
+ */
+#define cgview_for_each_ancestor(id, cgrp)                                                         \
+	for (int __level = 0; __level < CGVIEW_MAX_LEVEL && __level <= (cgrp)->level &&            \
+			      ((id) = cgview_ancestor_id(cgrp, __level));                          \
+	     __level++)
+
+/* Brings rstat of the cgroup and all below up to date; sleeps. */
+static __always_inline void cgview_flush(struct cgroup *cgrp)
+{
+	if (bpf_ksym_exists(css_rstat_flush))
+		css_rstat_flush(&cgrp->self);
+	else
+		cgroup_rstat_flush(cgrp);
+}
+
+#endif

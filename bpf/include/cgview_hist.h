@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* Histograms of a record. Included by cgview.h. */
+#ifndef CGVIEW_HIST_H
+#define CGVIEW_HIST_H
+
+#define CGVIEW_HIST_SLOTS      160
+#define CGVIEW_HIST_LOG2_SLOTS 64
+
+/*
+ * Four slots to each power of two, so a percentile is within 12.5 % of the truth: slots 0..4 hold
+ * the values 0..4 exactly, then slot 4 * (e - 1) + s counts [(4 + s) * 2^(e-2), (5 + s) * 2^(e-2)).
+ * The last slot takes all from 7 * 2^38 on (half an hour in ns).
+ */
+struct cgview_hist {
+	__u64 sum;
+	__u64 max;
+	__u64 slots[CGVIEW_HIST_SLOTS];
+};
+
+/* Slot n counts [2^n, 2^(n+1)), slot 0 also 0. */
+struct cgview_hist_log2 {
+	__u64 sum;
+	__u64 max;
+	__u64 slots[CGVIEW_HIST_LOG2_SLOTS];
+};
+
+/*
+ * Counts the bits below the highest one, without a branch, so that the verifier follows one path.
+ * (clang 14 cannot compile __builtin_clzll() for BPF.) 0 for 0.
+ */
+static __always_inline __u32 cgview_log2(__u64 value)
+{
+	value >>= 1;
+	value |= value >> 1;
+	value |= value >> 2;
+	value |= value >> 4;
+	value |= value >> 8;
+	value |= value >> 16;
+	value |= value >> 32;
+	value -= value >> 1 & 0x5555555555555555ULL;
+	value = (value & 0x3333333333333333ULL) + (value >> 2 & 0x3333333333333333ULL);
+	value = (value + (value >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return value * 0x0101010101010101ULL >> 56;
+}
+
+static __always_inline __u32 cgview_hist_slot(__u64 value)
+{
+	__u32 exp, slot;
+
+	if (value < 4)
+		return value;
+	exp = cgview_log2(value);
+	slot = 4 * (exp - 1) + ((value >> (exp - 2)) & 3);
+	return slot < CGVIEW_HIST_SLOTS ? slot : CGVIEW_HIST_SLOTS - 1;
+}
+
+static __always_inline void cgview_max(__u64 *max, __u64 value)
+{
+	for (int tries = 0; tries < 4; tries++) {
+		__u64 old = *(volatile __u64 *)max;
+
+		if (value <= old || __sync_val_compare_and_swap(max, old, value) == old)
+			return;
+	}
+}
+
+/* For a histogram that several CPUs share. */
+static __always_inline void cgview_hist_add(struct cgview_hist *hist, __u64 value)
+{
+	__sync_fetch_and_add(&hist->sum, value);
+	__sync_fetch_and_add(&hist->slots[cgview_hist_slot(value)], 1);
+	cgview_max(&hist->max, value);
+}
+
+/* For one in a per-CPU map, where nothing interrupts the program that writes it. */
+static __always_inline void cgview_hist_add_percpu(struct cgview_hist *hist, __u64 value)
+{
+	hist->sum += value;
+	hist->slots[cgview_hist_slot(value)]++;
+	if (value > hist->max)
+		hist->max = value;
+}
+
+static __always_inline void cgview_hist_log2_add(struct cgview_hist_log2 *hist, __u64 value)
+{
+	__sync_fetch_and_add(&hist->sum, value);
+	__sync_fetch_and_add(&hist->slots[cgview_log2(value) & (CGVIEW_HIST_LOG2_SLOTS - 1)], 1);
+	cgview_max(&hist->max, value);
+}
+
+/* Adds one histogram to another: the copies of a per-CPU map to the record's. */
+static __noinline __attribute__((unused)) int cgview_hist_merge(struct cgview_hist *into,
+								const struct cgview_hist *from)
+{
+	into->sum += from->sum;
+	if (from->max > into->max)
+		into->max = from->max;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CGVIEW_HIST_SLOTS; i++)
+		into->slots[i] += from->slots[i];
+	return 0;
+}
+
+#endif

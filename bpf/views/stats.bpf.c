@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/*
+ * What is this cgroup and what does it use? The default view. Every value that cgroupfs shows too
+ * (cgroup.stat, cpu.stat, pids.*, memory.*) is the same as there. A controller that is not enabled
+ * here, or a kernel that does not count, leaves its values absent. The root has no CPU, pids and
+ * memory numbers: the kernel keeps none in its cgroup.
+ */
+#include "cgview.h"
+
+CGVIEW_PAGE_BYTES;
+
+/* A cgroup v2 has a set for each combination of v1 cgroups that its tasks are in. */
+#define MAX_SETS 65536
+
+struct stats {
+	__u64 id CGVIEW_GAUGE("", "the cgroup's id, its directory's inode number");
+	__u64 level CGVIEW_GAUGE("", "how far below the root of the hierarchy");
+	__u64 nr_descendants CGVIEW_GAUGE("", "live cgroups below");
+	__u64 nr_dying_descendants CGVIEW_GAUGE("", "removed cgroups below that are still in use");
+	__u64 nr_threads CGVIEW_GAUGE("", "threads in this cgroup alone") CGVIEW_ABSENT;
+	__u64 usage CGVIEW_COUNTER("ns", "CPU time, with descendants") CGVIEW_ABSENT;
+	__u64 user CGVIEW_COUNTER("ns", "of it in user mode") CGVIEW_ABSENT;
+	__u64 system CGVIEW_COUNTER("ns", "of it in the kernel") CGVIEW_ABSENT;
+	__u64 nr_periods CGVIEW_COUNTER("", "bandwidth periods that have passed") CGVIEW_ABSENT;
+	__u64 nr_throttled CGVIEW_COUNTER("", "periods in which it was throttled") CGVIEW_ABSENT;
+	__u64 throttled CGVIEW_COUNTER("ns", "time spent throttled, all CPUs") CGVIEW_ABSENT;
+	__u64 pids_current CGVIEW_GAUGE("", "tasks, with descendants") CGVIEW_ABSENT;
+	__u64 pids_peak CGVIEW_GAUGE("", "most tasks ever") CGVIEW_ABSENT;
+	__u64 memory_current CGVIEW_GAUGE("bytes", "memory, with descendants") CGVIEW_ABSENT;
+	__u64 memory_peak CGVIEW_GAUGE("bytes", "most memory ever") CGVIEW_ABSENT;
+	__u64 swap_current CGVIEW_GAUGE("bytes", "swap, with descendants") CGVIEW_ABSENT;
+	__u64 memory_events_high CGVIEW_COUNTER("", "times over memory.high") CGVIEW_ABSENT;
+	__u64 memory_events_max CGVIEW_COUNTER("", "times at memory.max") CGVIEW_ABSENT;
+	__u64 memory_events_oom CGVIEW_COUNTER("",
+					       "allocations that found no memory") CGVIEW_ABSENT;
+	__u64 memory_events_oom_kill CGVIEW_COUNTER("",
+						    "processes killed for memory") CGVIEW_ABSENT;
+};
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	long counter;
+} atomic_long_t;
+
+struct page_counter {
+	atomic_long_t usage;
+	unsigned long watermark;
+};
+
+struct mem_cgroup {
+	struct cgroup_subsys_state css;
+	struct page_counter memory;
+	struct page_counter swap;
+	atomic_long_t memory_events[16];
+};
+
+struct pids_cgroup {
+	struct cgroup_subsys_state css;
+	atomic_long_t counter;
+	__s64 watermark;
+};
+
+struct cfs_bandwidth {
+	int nr_periods;
+	int nr_throttled;
+	__u64 throttled_time;
+};
+
+struct task_group {
+	struct cgroup_subsys_state css;
+	struct cfs_bandwidth cfs_bandwidth;
+};
+
+#pragma clang attribute pop
+
+enum memcg_memory_event { MEMCG_HIGH, MEMCG_MAX, MEMCG_OOM, MEMCG_OOM_KILL };
+
+/* floor(part * total / whole) for part <= whole < 2^56, in digits of as many bits as fit. */
+__noinline __u64 scale(__u64 part, __u64 total, __u64 whole)
+{
+	__u32 bits = 62 - cgview_log2(whole), left = 64;
+	__u64 result = 0, rest = 0;
+
+	if (bits > 62 || bits < 7)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 10 && left; i++) {
+		__u32 take = left < bits ? left : bits;
+
+		left -= take;
+		rest = (rest << take) + part * (total >> left & ((1ULL << take) - 1));
+		result = (result << take) + rest / whole;
+		rest %= whole;
+	}
+	return result;
+}
+
+/* Splits the exact run time as the kernel's cputime_adjust() does, which cpu.stat shows. */
+static __always_inline void fill_cpu(struct cgroup *cgrp, struct stats *r)
+{
+	__u64 usage = cgrp->bstat.cputime.sum_exec_runtime;
+	__u64 user = cgrp->bstat.cputime.utime, system = cgrp->bstat.cputime.stime;
+	__u64 last_user = cgrp->prev_cputime.utime, last_system = cgrp->prev_cputime.stime;
+
+	r->usage = usage;
+	r->user = last_user;
+	r->system = last_system;
+	if (last_user + last_system >= usage)
+		return;
+	if (!user)
+		system = usage;
+	else if (system)
+		system = scale(system, usage, system + user);
+	if (system < last_system)
+		system = last_system;
+	user = usage - system;
+	if (user < last_user) {
+		user = last_user;
+		system = usage - user;
+	}
+	r->user = user;
+	r->system = system;
+}
+
+/* Where a count of threads stands in the cgroup's list of task sets; addresses, not pointers. */
+struct count {
+	__u64 cgrp;
+	__u64 head;
+	__u64 next;
+	__u64 threads;
+};
+
+/* The list may change meanwhile: a link of another cgroup means that its memory was reused. */
+static int count_set(__u32 i, struct count *count)
+{
+	struct cgrp_cset_link *link;
+
+	if (count->next == count->head)
+		return 1;
+	link = (void *)count->next - bpf_core_field_offset(struct cgrp_cset_link, cset_link);
+	if ((__u64)cgview_get(link, cgrp) != count->cgrp)
+		return 1;
+	count->threads += BPF_CORE_READ(link, cset, nr_tasks);
+	count->next = (__u64)BPF_CORE_READ(link, cset_link.next);
+	return 0;
+}
+
+static __always_inline __u64 nr_threads(struct cgroup *cgrp)
+{
+	struct list_head *head = &cgrp->cset_links;
+	struct count count;
+
+	if (head->next == head)
+		return 0;
+	for (int tries = 0; tries < 3; tries++) {
+		bpf_probe_read_kernel(&count.cgrp, sizeof(count.cgrp), &cgrp);
+		bpf_probe_read_kernel(&count.head, sizeof(count.head), &head);
+		bpf_probe_read_kernel(&count.next, sizeof(count.next), &head->next);
+		count.threads = 0;
+		bpf_loop(MAX_SETS, count_set, &count, 0);
+		if (count.next == count.head)
+			return count.threads;
+	}
+	return CGVIEW_NO_VALUE;
+}
+
+static __always_inline void fill_throttling(struct cgroup_subsys_state *css, struct stats *r)
+{
+	struct task_group *group = (void *)css;
+
+	if (!css || !bpf_core_field_exists(group->cfs_bandwidth))
+		return;
+	r->nr_periods = cgview_get(group, cfs_bandwidth.nr_periods);
+	r->nr_throttled = cgview_get(group, cfs_bandwidth.nr_throttled);
+	r->throttled = cgview_get(group, cfs_bandwidth.throttled_time);
+}
+
+static __always_inline void fill_pids(struct cgroup_subsys_state *css, struct stats *r)
+{
+	struct pids_cgroup *pids = (void *)css;
+
+	if (!css)
+		return;
+	r->pids_current = cgview_get(pids, counter.counter);
+	if (bpf_core_field_exists(pids->watermark))
+		r->pids_peak = cgview_get(pids, watermark);
+}
+
+#define event(name) bpf_core_enum_value(enum memcg_memory_event, name)
+
+static __always_inline void fill_memory(struct cgroup_subsys_state *css, bool v2, struct stats *r)
+{
+	struct mem_cgroup *memory = (void *)css;
+
+	if (!css)
+		return;
+	r->memory_current = cgview_get(memory, memory.usage.counter) * cgview_page_bytes;
+	r->memory_peak = cgview_get(memory, memory.watermark) * cgview_page_bytes;
+	if (!v2)
+		return;
+	r->swap_current = cgview_get(memory, swap.usage.counter) * cgview_page_bytes;
+	r->memory_events_high = cgview_get(memory, memory_events[event(MEMCG_HIGH)].counter);
+	r->memory_events_max = cgview_get(memory, memory_events[event(MEMCG_MAX)].counter);
+	r->memory_events_oom = cgview_get(memory, memory_events[event(MEMCG_OOM)].counter);
+	r->memory_events_oom_kill =
+		cgview_get(memory, memory_events[event(MEMCG_OOM_KILL)].counter);
+}
+
+static __always_inline int fill_stats(struct cgroup *cgrp, struct stats *r)
+{
+	__builtin_memset(r, 0xff, sizeof(*r));
+	r->id = cgview_id(cgrp);
+	r->level = cgrp->level;
+	r->nr_descendants = cgrp->nr_descendants;
+	r->nr_dying_descendants = cgrp->nr_dying_descendants;
+	r->nr_threads = nr_threads(cgrp);
+	fill_throttling(cgview_css(cgrp, cpu), r);
+	if (!cgrp->level)
+		return 0;
+	if (cgview_is_v2(cgrp))
+		fill_cpu(cgrp, r);
+	fill_pids(cgview_css(cgrp, pids), r);
+	fill_memory(cgview_css(cgrp, memory), cgview_is_v2(cgrp), r);
+	return 0;
+}
+
+CGVIEW_RECORD_FLUSHED(stats, struct stats, fill_stats,
+		      "What a cgroup is and uses: CPU time, tasks, memory");
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
