@@ -18,6 +18,9 @@ use crate::sys::{self, MappedArray};
 /// `struct cgview_row` of the authoring header, in front of each record.
 const HEADER_BYTES: usize = 24;
 
+/// `CGVIEW_ROW_EMPTY`: the view has no record for this cgroup.
+const ROW_EMPTY: u64 = 1;
+
 /// Room beyond the cgroups that are expected, so that a growing tree seldom needs a second run.
 const SLACK: usize = 64;
 
@@ -137,6 +140,12 @@ impl Sweeper {
             if array.capacity < wanted {
                 self.grow(array, wanted + wanted / 8)?;
             }
+            // The header counts; it starts from nothing.
+            if let Some((inner, _)) = &array.shared {
+                let zeros = vec![0; self.row_bytes];
+                let header = 0u32.to_ne_bytes();
+                inner.update(&header, &zeros, MapFlags::ANY).map_err(os_error)?;
+            }
             match &self.how {
                 How::Css(program) => css(program.as_fd(), root)?,
                 How::Walk(program) => walk(program.as_fd(), directory)?,
@@ -247,20 +256,22 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// How many there are.
+    /// How many cgroups were visited.
     pub fn len(&self) -> usize {
         self.bytes.len() / self.row_bytes
     }
 
-    /// Whether there are none.
+    /// Whether none was.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// The rows in the order of the walk.
+    /// Those that have a record, in the order of the walk.
     pub fn iter(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
         let record = HEADER_BYTES..HEADER_BYTES + self.record_bytes;
-        self.bytes.chunks_exact(self.row_bytes).map(move |row| Row {
+        let rows = self.bytes.chunks_exact(self.row_bytes);
+        let rows = rows.filter(|row| u64_at(row, 16) >> 32 & ROW_EMPTY == 0);
+        rows.map(move |row| Row {
             id: u64_at(row, 0),
             parent: u64_at(row, 8),
             level: u64_at(row, 16) as u32,

@@ -11,6 +11,7 @@ use super::links::{Links, ViewLinks};
 use super::manifest::{Manifest, ViewInfo};
 use super::object::pin;
 use super::sweep::{self, Rows, Sweeper};
+use super::render::Plan;
 use super::{Error, Instance, instance, loader};
 
 /// Loads objects into an instance.
@@ -43,6 +44,8 @@ pub struct Object {
 /// One view that can be read.
 pub struct View {
     info: ViewInfo,
+    /// How its records are rendered; a text view has none.
+    plan: Option<Plan>,
     serial: u32,
     program: OwnedFd,
     sweeper: Option<Sweeper>,
@@ -115,6 +118,15 @@ impl Engine {
         };
         let sweep = (live(&info.sweep) && self.settings.ids_name_cgroups).then(|| path(pin::SWEEP));
         let walk = live(&info.walk).then(|| path(pin::WALK));
+        let plan = match &info.record {
+            Some(record) => Some(Plan::new(&info.name, &info.help, record).map_err(|error| {
+                Error::Object {
+                    object: object.to_owned(),
+                    reason: format!("view {}: {error}", info.name),
+                }
+            })?),
+            None => None,
+        };
         let sweeper = match &info.record {
             Some(record) => Sweeper::open(
                 sweep.as_deref(),
@@ -130,6 +142,7 @@ impl Engine {
         self.links.admit(serial, Arc::clone(&pins.dir));
         Ok(Arc::new(View {
             info: info.clone(),
+            plan,
             serial,
             program,
             sweeper,
@@ -143,6 +156,11 @@ impl View {
     /// What the object says of it.
     pub fn info(&self) -> &ViewInfo {
         &self.info
+    }
+
+    /// How its records are rendered, for a record view.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
     }
 
     /// Whether [`Self::sweep`] can be used.

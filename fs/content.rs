@@ -16,6 +16,9 @@ use super::error::Error;
 use super::form::Form;
 use super::inode::FileNode;
 
+/// What one cgroup usually takes in a rendering; a longer one grows the buffer.
+const ONE_CGROUP_BYTES: usize = 512;
+
 /// Deepest tree that a walk by single reads descends into; cgroup v2 allows no deeper ones by
 /// default (`cgroup.max.depth` is `max`, but paths end at 4096 bytes).
 const MOST_DEPTH: usize = 2048;
@@ -71,7 +74,7 @@ impl CgviewFs {
         form: impl FnOnce(&Plan, &[u8], &mut Vec<u8>) -> Result<(), render::Error>,
     ) -> Result<Vec<u8>, Error> {
         let record = self.run(view, cgroup)?;
-        let mut out = Vec::with_capacity(plan.usual_bytes());
+        let mut out = Vec::with_capacity(ONE_CGROUP_BYTES);
         // A program that writes nothing has no record for this cgroup.
         if !record.is_empty() {
             form(plan, &record, &mut out).map_err(|source| not_a_record(view, source))?;
@@ -110,7 +113,7 @@ impl CgviewFs {
             view.sweep(root.0, directory.as_fd(), expected, |rows| {
                 let paths = Paths::of(&self.mirror, root, rows);
                 let rows: Vec<render::Row<'_>> = paths.rows(rows).collect();
-                out.reserve(rows.len() * plan.usual_bytes());
+                out.reserve(rows.len() * ONE_CGROUP_BYTES);
                 form(plan, &rows, &mut out)
             })?
             .map_err(|source| not_a_record(view, source))?;

@@ -16,7 +16,8 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
 use crate::bpf::Links;
-use crate::mirror::{Mirror, mount_at};
+use crate::mirror::Mirror;
+use crate::mounts;
 
 use super::adapter::Adapter;
 use super::invalidate::{Changes, Invalidator};
@@ -221,7 +222,7 @@ impl Drop for Mounted {
 /// The mount itself.
 struct MountedPoint {
     path: PathBuf,
-    device: u64,
+    device: Option<String>,
 }
 
 impl MountedPoint {
@@ -234,7 +235,7 @@ impl MountedPoint {
         let options = CString::new(options).map_err(|error| failed(error.into()))?;
         mount(SOURCE, &path, TYPE, flags(), options.as_c_str())
             .map_err(|error| failed(error.into()))?;
-        let device = mount_at(&path).map_err(failed)?.map_or(0, |mount| mount.device);
+        let device = mounts::at(&path).map_err(failed)?.map(|mount| mount.device);
         Ok(MountedPoint { path, device })
     }
 }
@@ -242,8 +243,8 @@ impl MountedPoint {
 impl Drop for MountedPoint {
     fn drop(&mut self) {
         // Somebody may have unmounted it and mounted another in its place.
-        let ours = mount_at(&self.path)
-            .is_ok_and(|mount| mount.is_some_and(|mount| mount.device == self.device));
+        let ours = mounts::at(&self.path)
+            .is_ok_and(|mount| mount.map(|mount| mount.device) == self.device);
         if !ours {
             return;
         }
@@ -283,7 +284,7 @@ pub fn remount(path: &Path, options: &[String]) -> Result<(), MountError> {
 }
 
 fn is_cgview(path: &Path) -> Result<bool, MountError> {
-    let mount = mount_at(path).map_err(|error| MountError::Mountpoint(path.to_owned(), error))?;
+    let mount = mounts::at(path).map_err(|error| MountError::Mountpoint(path.to_owned(), error))?;
     Ok(mount.is_some_and(|mount| mount.kind == TYPE))
 }
 

@@ -28,6 +28,7 @@ use cgroupfs::Cgroupfs;
 use follow::{Figures, Follower};
 use hierarchy::Hierarchy;
 use inbox::Inbox;
+use tree::Tree;
 
 pub use error::Error;
 pub use source::{Source, SourceError, Version, find_cgroup2, open_source};
@@ -104,6 +105,16 @@ pub struct Health {
     pub overflows: u64,
     /// How often everything was looked at again.
     pub rescans: u64,
+}
+
+/// The names of the cgroups, as last seen.
+pub struct Names<'a>(&'a Tree);
+
+impl Names<'_> {
+    /// The name of a cgroup in its parent.
+    pub fn get(&self, id: CgroupId) -> Option<&OsStr> {
+        self.0.name(id)
+    }
 }
 
 /// The followed hierarchy. Dropping it stops and joins its thread.
@@ -185,6 +196,12 @@ impl Mirror {
     /// `id` itself, its parent, and so on up to the root.
     pub fn ancestors(&self, id: CgroupId) -> Result<Vec<CgroupId>, Error> {
         self.hierarchy.ask_tree(id, |tree| tree.ancestors(id))
+    }
+
+    /// Shows the names of all cgroups known, for whoever needs thousands of them. The tree is
+    /// locked meanwhile: `show` is short and makes no system call.
+    pub fn with_names<T>(&self, show: impl FnOnce(Names<'_>) -> T) -> T {
+        show(Names(&self.hierarchy.tree.read()))
     }
 
     /// The mirror's figures.

@@ -1,14 +1,12 @@
 //! The directory that cgview mirrors: found in the mount table, or given and checked.
 
-use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::{error, fmt, fs, io};
+use std::{error, fmt, io};
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fstatfs, open, statx};
 
-const MOUNTS: &str = "/proc/self/mountinfo";
+use crate::mounts;
 
 /// `CGROUP2_SUPER_MAGIC` and `CGROUP_SUPER_MAGIC` (linux/magic.h).
 const MAGIC_V2: i64 = 0x6367_7270;
@@ -52,7 +50,7 @@ impl fmt::Display for SourceError {
                 "no cgroup2 file system is mounted; mount one \
                  (mount -t cgroup2 none DIR) or name a cgroup directory as SOURCE",
             ),
-            SourceError::Mounts(source) => write!(f, "cannot read {MOUNTS}: {source}"),
+            SourceError::Mounts(source) => write!(f, "cannot read {}: {source}", mounts::TABLE),
             SourceError::Open(path, source) => {
                 write!(f, "cannot open source {}: {source}", path.display())
             }
@@ -78,7 +76,7 @@ impl error::Error for SourceError {
 /// Where cgroup2 is mounted: the whole hierarchy before a part of it, and not where another mount
 /// hides it.
 pub fn find_cgroup2() -> Result<PathBuf, SourceError> {
-    let mut found: Vec<Mount> = read_mounts()?
+    let mut found: Vec<mounts::Mount> = mounts::read().map_err(SourceError::Mounts)?
         .into_iter()
         .filter(|mount| mount.kind == "cgroup2")
         .collect();
@@ -113,100 +111,13 @@ fn kind_of(fd: &OwnedFd) -> Option<String> {
     let id = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
         .ok()?
         .stx_mnt_id;
-    let mount = read_mounts()
-        .ok()?
-        .into_iter()
-        .find(|mount| mount.id == id)?;
-    Some(mount.kind)
-}
-
-/// One line of mountinfo.
-#[derive(Debug, PartialEq, Eq)]
-struct Mount {
-    id: u64,
-    root: OsString,
-    point: PathBuf,
-    kind: String,
-}
-
-fn read_mounts() -> Result<Vec<Mount>, SourceError> {
-    let table = fs::read(MOUNTS).map_err(SourceError::Mounts)?;
-    Ok(table
-        .split(|&b| b == b'\n')
-        .filter_map(parse_mount)
-        .collect())
-}
-
-/// `id parent major:minor root point options [tag...] - kind source options`, see
-/// proc_pid_mountinfo(5).
-fn parse_mount(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|&b| b == b' ');
-    let id = str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-    let root = unescape(fields.nth(2)?);
-    let point = unescape(fields.next()?).into();
-    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-    Some(Mount {
-        id,
-        root,
-        point,
-        kind: String::from_utf8_lossy(kind).into_owned(),
-    })
-}
-
-/// Undoes the kernel's `\ooo` for space, tab, newline and backslash.
-fn unescape(field: &[u8]) -> OsString {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, tail @ ..] = rest {
-        let octal = tail.get(..3).filter(|_| *first == b'\\');
-        let escaped = octal
-            .and_then(|digits| str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        bytes.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &tail[3..] } else { tail };
-    }
-    OsString::from_vec(bytes)
+    let mount = mounts::read().ok()?.into_iter().find(|mount| mount.id == id);
+    mount.map(|mount| mount.kind)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_mount_line_is_read_with_any_number_of_tags() {
-        let expected = Mount {
-            id: 36,
-            root: "/".into(),
-            point: "/sys/fs/cgroup/unified".into(),
-            kind: "cgroup2".to_owned(),
-        };
-        for tags in ["", "shared:9 ", "shared:9 master:2 "] {
-            let line = format!(
-                "36 35 0:31 / /sys/fs/cgroup/unified rw,relatime {tags}- cgroup2 cgroup2 rw"
-            );
-            assert_eq!(parse_mount(line.as_bytes()).as_ref(), Some(&expected));
-        }
-    }
-
-    #[test]
-    fn spaces_and_newlines_in_a_mount_point_are_unescaped() {
-        let line = br"1 2 0:3 /a\134b /mnt/a\040b\012c\x rw - cgroup2 none rw";
-        let mount = parse_mount(line).unwrap();
-        assert_eq!(mount.root, r"/a\b");
-        assert_eq!(mount.point, Path::new("/mnt/a b\nc\\x"));
-    }
-
-    #[test]
-    fn a_torn_line_is_no_mount() {
-        for line in [
-            "",
-            "36",
-            "36 35 0:31 / /mnt rw",
-            "x 35 0:31 / /mnt rw - cgroup2 a rw",
-        ] {
-            assert_eq!(parse_mount(line.as_bytes()), None);
-        }
-    }
 
     #[test]
     fn a_missing_source_is_named() {

@@ -74,6 +74,10 @@ impl Tree {
     }
 
     /// `id` and what lies above it, up to the root.
+    pub(super) fn name(&self, id: CgroupId) -> Option<&OsStr> {
+        self.nodes.get(&id).map(|node| &*node.name)
+    }
+
     pub(super) fn ancestors(&self, id: CgroupId) -> Option<Vec<CgroupId>> {
         self.nodes.get(&id)?;
         Some(std::iter::successors(Some(id), |&at| self.parent(at)).collect())

@@ -1,0 +1,268 @@
+//! The command line, as mount(8) and people write it.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser};
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Mount and serve.
+    Mount(Args),
+    /// Change the flags of a mount that is there.
+    Remount {
+        /// Where.
+        mountpoint: PathBuf,
+        /// The options that mount(8) passes.
+        options: Vec<String>,
+    },
+    /// Load the object on standard input: the daemon calls itself so.
+    Load {
+        /// Where to pin.
+        dir: PathBuf,
+        /// Where to attach collectors of cgroup types.
+        cgroup: PathBuf,
+    },
+}
+
+/// How to mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Args {
+    /// The cgroup directory to mirror; found in the mount table when not given.
+    pub source: Option<PathBuf>,
+    /// Where to mount.
+    pub mountpoint: PathBuf,
+    /// Stay in the foreground and log to standard error.
+    pub foreground: bool,
+    /// Most links that are pinned at a time.
+    pub max_links: NonZeroUsize,
+    /// Most memory that the bytes of open files may take together.
+    pub max_snapshot_bytes: usize,
+}
+
+const DEFAULT_MAX_LINKS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+const DEFAULT_MAX_SNAPSHOT_BYTES: usize = 256 << 20;
+
+const OPTIONS: &str = "\
+Options after -o:
+  max_links=N       most links pinned at a time, about 1 KiB of kernel memory each (4096)
+  max_snapshot_mib=N
+                    most memory that the bytes of open files take together (256)
+  remount           change the flags about access times of a mount that is there
+  and the generic ones of mount(8). The mount is always read-only, nosuid, nodev and noexec.";
+
+#[derive(Parser)]
+#[command(name = "cgview", version, after_help = OPTIONS)]
+/// Mounts files defined by BPF programs into a mirror of the cgroup hierarchy
+struct CommandLine {
+    #[command(flatten)]
+    places: Places,
+
+    /// Stay in the foreground and log to standard error
+    #[arg(short = 'f', long)]
+    foreground: bool,
+
+    /// Mount options, separated by commas
+    #[arg(short = 'o', value_name = "OPTION", value_delimiter = ',')]
+    options: Vec<String>,
+
+    #[arg(long, hide = true, num_args = 2, value_names = ["DIR", "CGROUP"], exclusive = true)]
+    load_into: Option<Vec<PathBuf>>,
+}
+
+#[derive(ClapArgs)]
+struct Places {
+    /// The mountpoint, preceded by the cgroup directory to mirror unless that is the root of
+    /// cgroup2
+    #[arg(
+        value_names = ["SOURCE", "MOUNTPOINT"],
+        num_args = 1..=2,
+        required_unless_present = "load_into"
+    )]
+    places: Vec<PathBuf>,
+}
+
+/// Parses the command line; the error is ready to be printed, as are help and version.
+pub fn parse(
+    words: impl IntoIterator<Item = std::ffi::OsString>,
+) -> Result<Command, clap::Error> {
+    let line = CommandLine::try_parse_from(words)?;
+    if let Some([dir, cgroup]) = line.load_into.as_deref() {
+        return Ok(Command::Load {
+            dir: dir.clone(),
+            cgroup: cgroup.clone(),
+        });
+    }
+    let (source, mountpoint) = match line.places.places.as_slice() {
+        [mountpoint] => (None, mountpoint.clone()),
+        // What /proc/mounts shows of a mount, and so what fstab lines and remounts repeat.
+        [source, mountpoint] if source.as_os_str() == "cgview" => (None, mountpoint.clone()),
+        [source, mountpoint] => (Some(source.clone()), mountpoint.clone()),
+        _ => return Err(refuse("give a mountpoint")),
+    };
+    if line.options.iter().any(|option| option == "remount") {
+        return Ok(Command::Remount {
+            mountpoint,
+            options: line.options,
+        });
+    }
+    let mut args = Args {
+        source,
+        mountpoint,
+        foreground: line.foreground,
+        max_links: DEFAULT_MAX_LINKS,
+        max_snapshot_bytes: DEFAULT_MAX_SNAPSHOT_BYTES,
+    };
+    for option in &line.options {
+        apply(option, &mut args)?;
+    }
+    Ok(Command::Mount(args))
+}
+
+fn apply(option: &str, args: &mut Args) -> Result<(), clap::Error> {
+    let (name, value) = match option.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (option, None),
+    };
+    match (name, value) {
+        ("max_links", Some(value)) => args.max_links = number(name, value)?,
+        ("max_snapshot_mib", Some(value)) => {
+            let mib: NonZeroUsize = number(name, value)?;
+            args.max_snapshot_bytes = mib.get().saturating_mul(1 << 20);
+        }
+        ("max_links" | "max_snapshot_mib", None) => {
+            return Err(refuse(&format!("option {name} needs a value: -o {name}=N")));
+        }
+        _ if is_generic(option, name) => {}
+        _ => return Err(refuse(&format!("unknown option {option:?}; see --help"))),
+    }
+    Ok(())
+}
+
+/// What mount(8) and mount.fuse pass on to every helper. The mount is what it is: what they ask
+/// for beyond that is not needed.
+fn is_generic(option: &str, name: &str) -> bool {
+    let flag = matches!(
+        option,
+        "" | "rw"
+            | "ro"
+            | "dev"
+            | "nodev"
+            | "suid"
+            | "nosuid"
+            | "exec"
+            | "noexec"
+            | "async"
+            | "sync"
+            | "dirsync"
+            | "atime"
+            | "noatime"
+            | "diratime"
+            | "nodiratime"
+            | "relatime"
+            | "norelatime"
+            | "strictatime"
+            | "nostrictatime"
+            | "lazytime"
+            | "nolazytime"
+            | "auto"
+            | "noauto"
+            | "user"
+            | "nouser"
+            | "users"
+            | "group"
+            | "owner"
+            | "defaults"
+            | "nofail"
+            | "_netdev"
+            | "mand"
+            | "nomand"
+            | "iversion"
+            | "noiversion"
+            | "silent"
+            | "loud"
+            | "allow_other"
+            | "default_permissions"
+    );
+    flag || matches!(name, "user_id" | "group_id" | "rootmode" | "comment")
+        || name.starts_with("x-")
+        || name.starts_with("X-")
+}
+
+fn number(name: &str, value: &str) -> Result<NonZeroUsize, clap::Error> {
+    value
+        .parse()
+        .map_err(|_| refuse(&format!("option {name}: {value:?} is not a number above 0")))
+}
+
+fn refuse(why: &str) -> clap::Error {
+    clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{why}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(line: &str) -> Result<Command, clap::Error> {
+        parse(line.split(' ').map(Into::into))
+    }
+
+    fn mount(line: &str) -> Args {
+        match command(line) {
+            Ok(Command::Mount(args)) => args,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_argument_vectors_of_mount_fuse_are_understood() {
+        let args = mount("cgview /mnt/x -o rw,dev,suid");
+        assert_eq!((args.source, args.mountpoint), (None, "/mnt/x".into()));
+        let args = mount("cgview /sys/fs/cgroup/unified /mnt/x -o rw,dev,suid");
+        assert_eq!(args.source, Some("/sys/fs/cgroup/unified".into()));
+        mount("cgview SRC /mnt/x -o ro,allow_other,dev,suid");
+        mount("cgview SRC /mnt/x -o rw,noatime,nodev,nosuid,relatime,noexec");
+        mount("cgview SRC /mnt/x -o noexec,nosuid,nodev,user,x-systemd.automount,_netdev");
+    }
+
+    #[test]
+    fn the_source_that_proc_mounts_shows_means_the_default() {
+        assert_eq!(mount("cgview cgview /mnt/x -o ro").source, None);
+    }
+
+    #[test]
+    fn values_are_read() {
+        let args = mount("cgview /mnt/x -f -o max_links=7,ro,max_snapshot_mib=2");
+        assert_eq!(args.max_links.get(), 7);
+        assert_eq!(args.max_snapshot_bytes, 2 << 20);
+        assert!(args.foreground);
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused_by_name() {
+        for line in [
+            "cgview /mnt/x -o bogus",
+            "cgview /mnt/x -o max_links=0",
+            "cgview /mnt/x -o max_links",
+            "cgview /mnt/x -o rw,viws=/x",
+        ] {
+            let error = command(line).expect_err(line).to_string();
+            let option = line.rsplit([' ', ',']).next().expect("an option");
+            let name = option.split('=').next().expect("a name");
+            assert!(error.contains(name), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_remount_is_told_from_a_mount() {
+        let line = "cgview /mnt/x -o rw,nosuid,remount,user_id=0,default_permissions";
+        assert!(matches!(command(line), Ok(Command::Remount { .. })));
+    }
+
+    #[test]
+    fn a_mountpoint_is_needed() {
+        assert!(command("cgview").is_err());
+        assert!(command("cgview a b c").is_err());
+    }
+}
