@@ -68,4 +68,19 @@ static __always_inline void cgview_flush(struct cgroup *cgrp)
 		cgroup_rstat_flush(cgrp);
 }
 
+/* Tells rstat that the cgroup has something to flush on this CPU. */
+static __always_inline void cgview_updated(struct cgroup *cgrp, int cpu)
+{
+	if (bpf_ksym_exists(css_rstat_updated)) {
+		struct cgroup *trusted = bpf_cgroup_acquire(cgrp);
+
+		if (!trusted)
+			return;
+		css_rstat_updated(&trusted->self, cpu);
+		bpf_cgroup_release(trusted);
+	} else {
+		cgroup_rstat_updated(cgrp, cpu);
+	}
+}
+
 #endif

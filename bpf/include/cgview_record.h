@@ -31,10 +31,13 @@ static __always_inline void cgview__no_prepare(struct cgroup *cgrp)
 {
 }
 
-/* The kernel fills with zeros what it cannot read; one call for a record of any size. */
+/* A large record takes one call: the kernel fills with zeros what it cannot read. */
 static __always_inline void cgview__zero(void *record, __u32 size)
 {
-	bpf_probe_read_kernel(record, size, 0);
+	if (size <= 512)
+		__builtin_memset(record, 0, size);
+	else
+		bpf_probe_read_kernel(record, size, 0);
 }
 
 static __always_inline void cgview__row_start(struct cgview_row *row, struct cgroup *cgrp)

@@ -24,6 +24,8 @@ typedef _Bool bool;
 
 enum { false, true };
 
+#define NULL ((void *)0)
+
 /* From the kernel's stable user API, linux/bpf.h. */
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,

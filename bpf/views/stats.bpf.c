@@ -37,6 +37,20 @@ struct stats {
 						    "processes killed for memory") CGVIEW_ABSENT;
 };
 
+struct split {
+	__u64 user; /* ns */
+	__u64 system;
+};
+
+/* By cgroup id: the parts of its CPU time as last shown. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct split);
+} shown SEC(".maps");
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 typedef struct {
@@ -77,7 +91,7 @@ struct task_group {
 enum memcg_memory_event { MEMCG_HIGH, MEMCG_MAX, MEMCG_OOM, MEMCG_OOM_KILL };
 
 /* floor(part * total / whole) for part <= whole < 2^56, in digits of as many bits as fit. */
-__noinline __u64 scale(__u64 part, __u64 total, __u64 whole)
+static __always_inline __u64 scale(__u64 part, __u64 total, __u64 whole)
 {
 	__u32 bits = 62 - cgview_log2(whole), left = 64;
 	__u64 result = 0, rest = 0;
@@ -96,31 +110,55 @@ __noinline __u64 scale(__u64 part, __u64 total, __u64 whole)
 	return result;
 }
 
-/* Splits the exact run time as the kernel's cputime_adjust() does, which cpu.stat shows. */
-static __always_inline void fill_cpu(struct cgroup *cgrp, struct stats *r)
+/*
+ * Splits the exact run time as the kernel's cputime_adjust() does for cpu.stat, given how it was
+ * split last. Global, so that the verifier follows it once and not on every path to it.
+ */
+__noinline int split_cpu(struct split *split, __u64 usage, __u64 user, __u64 system)
 {
-	__u64 usage = cgrp->bstat.cputime.sum_exec_runtime;
-	__u64 user = cgrp->bstat.cputime.utime, system = cgrp->bstat.cputime.stime;
-	__u64 last_user = cgrp->prev_cputime.utime, last_system = cgrp->prev_cputime.stime;
-
-	r->usage = usage;
-	r->user = last_user;
-	r->system = last_system;
-	if (last_user + last_system >= usage)
-		return;
+	if (!split || split->user + split->system >= usage)
+		return 0;
 	if (!user)
 		system = usage;
 	else if (system)
 		system = scale(system, usage, system + user);
-	if (system < last_system)
-		system = last_system;
+	if (system < split->system)
+		system = split->system;
 	user = usage - system;
-	if (user < last_user) {
-		user = last_user;
+	if (user < split->user) {
+		user = split->user;
 		system = usage - user;
 	}
-	r->user = user;
-	r->system = system;
+	split->user = user;
+	split->system = system;
+	return 0;
+}
+
+/*
+ * The kernel keeps either part from going back from one read of cpu.stat to the next; `shown` does
+ * so for ours. If both are read while the cgroup runs, the parts differ by less than a tick.
+ */
+static __always_inline void fill_cpu(struct cgroup *cgrp, struct stats *r)
+{
+	struct split split = {cgrp->prev_cputime.utime, cgrp->prev_cputime.stime};
+	struct split *seen;
+
+	r->usage = cgrp->bstat.cputime.sum_exec_runtime;
+	r->user = r->system = 0;
+	if (!r->usage)
+		return;
+	seen = bpf_map_lookup_elem(&shown, &r->id);
+	if (seen) {
+		split.user = seen->user > split.user ? seen->user : split.user;
+		split.system = seen->system > split.system ? seen->system : split.system;
+	}
+	split_cpu(&split, r->usage, cgrp->bstat.cputime.utime, cgrp->bstat.cputime.stime);
+	r->user = split.user;
+	r->system = split.system;
+	if (seen)
+		*seen = split;
+	else
+		bpf_map_update_elem(&shown, &r->id, &split, BPF_NOEXIST);
 }
 
 /* Where a count of threads stands in the cgroup's list of task sets; addresses, not pointers. */
@@ -222,6 +260,16 @@ static __always_inline int fill_stats(struct cgroup *cgrp, struct stats *r)
 		fill_cpu(cgrp, r);
 	fill_pids(cgview_css(cgrp, pids), r);
 	fill_memory(cgview_css(cgrp, memory), cgview_is_v2(cgrp), r);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_release")
+int BPF_PROG(stats_release, struct cgroup *cgrp)
+{
+	__u64 id = cgview_id(cgrp);
+
+	if (cgview_is_v2(cgrp))
+		bpf_map_delete_elem(&shown, &id);
 	return 0;
 }
 
