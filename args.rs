@@ -84,9 +84,7 @@ struct Places {
 }
 
 /// Parses the command line; the error is ready to be printed, as are help and version.
-pub fn parse(
-    words: impl IntoIterator<Item = std::ffi::OsString>,
-) -> Result<Command, clap::Error> {
+pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, clap::Error> {
     let line = CommandLine::try_parse_from(words)?;
     if let Some([dir, cgroup]) = line.load_into.as_deref() {
         return Ok(Command::Load {

@@ -11,7 +11,7 @@ use cgview::args::{self, Args, Command};
 use cgview::bpf::object::{self, Target};
 use cgview::bpf::{BUILTIN, Engine, Instance, Links, Settings};
 use cgview::daemon::{self, Side};
-use cgview::fs::{Catalog, Changes, CgviewFs, Mounted, Mountpoint, remount};
+use cgview::fs::{Catalog, CgviewFs, Changes, Mounted, Mountpoint, remount};
 use cgview::logging;
 use cgview::mirror::{Mirror, Version, find_cgroup2, open_source};
 use crossbeam_channel::{Receiver, bounded, select};

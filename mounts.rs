@@ -37,7 +37,9 @@ pub fn at(path: &Path) -> io::Result<Option<Mount>> {
     let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
     let id = statx(CWD, path, flags, StatxFlags::MNT_ID)?.stx_mnt_id;
     let mounts = read()?;
-    Ok(mounts.into_iter().find(|mount| mount.id == id && mount.point == path))
+    Ok(mounts
+        .into_iter()
+        .find(|mount| mount.id == id && mount.point == path))
 }
 
 /// `id parent major:minor root point options [tag...] - kind source options`, see

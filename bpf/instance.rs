@@ -68,7 +68,7 @@ impl Instance {
     fn clean(&self) -> io::Result<()> {
         while is_bpffs(&self.dir) {
             // A copy of the mount in another namespace would keep the pins alive.
-            remove_contents(&self.dir)?;
+            remove_objects(&self.dir)?;
             unmount(&self.dir, UnmountFlags::DETACH)?;
         }
         fs::remove_dir(&self.dir)
@@ -90,14 +90,13 @@ fn is_bpffs(dir: &Path) -> bool {
     statfs(dir).is_ok_and(|fs| fs.f_type as u64 & 0xffff_ffff == BPF_FS_MAGIC)
 }
 
-/// Removes everything below a directory of bpffs.
-pub(super) fn remove_contents(dir: &Path) -> io::Result<()> {
+/// Removes the objects' directories; what else there is has the kernel put there by itself
+/// (CONFIG_BPF_PRELOAD), and refuses to remove.
+fn remove_objects(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             fs::remove_dir_all(entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
         }
     }
     Ok(())

@@ -94,7 +94,10 @@ impl Links {
     /// The cgroups that have a link.
     pub fn cgroups(&self) -> Vec<u64> {
         let live = self.live.lock();
-        live.recent.iter().map(|((cgroup, _), ())| *cgroup).collect()
+        live.recent
+            .iter()
+            .map(|((cgroup, _), ())| *cgroup)
+            .collect()
     }
 
     /// How many links there are.

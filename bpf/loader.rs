@@ -54,12 +54,14 @@ fn converse(child: &mut Child, elf: &[u8]) -> io::Result<Option<Manifest>> {
         return Err(io::Error::other("the loader has no pipes"));
     };
     let (send, receive) = mpsc::channel();
-    thread::Builder::new().name("loader".to_owned()).spawn(move || {
-        let mut answer = Vec::new();
-        let read = stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut answer);
-        // Nobody listens any more after the deadline.
-        let _ = send.send(read.map(|_| answer));
-    })?;
+    thread::Builder::new()
+        .name("loader".to_owned())
+        .spawn(move || {
+            let mut answer = Vec::new();
+            let read = stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut answer);
+            // Nobody listens any more after the deadline.
+            let _ = send.send(read.map(|_| answer));
+        })?;
     // A loader that dies while it is being fed says so by its exit status.
     let _ = stdin.write_all(elf);
     drop(stdin);

@@ -113,7 +113,8 @@ fn open(elf: &[u8]) -> Result<OpenObject, String> {
 fn plan(open: &mut OpenObject, left_out: &mut LeftOut) -> Result<Vec<String>, Failure> {
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
-        let supported = map.map_type() == MapType::Unknown || map.map_type().is_supported().unwrap_or(true);
+        let supported =
+            map.map_type() == MapType::Unknown || map.map_type().is_supported().unwrap_or(true);
         if !supported {
             let reason = format!("this kernel has no maps of type {:?}", map.map_type());
             map.set_autocreate(false)
@@ -172,9 +173,16 @@ fn describe(elf: &[u8], left_out: &LeftOut) -> Result<Manifest, String> {
     }
     for (of, walk, info) in parts {
         let Some(view) = manifest.views.iter_mut().find(|v| v.program.name == of) else {
-            return Err(format!("program {} belongs to view {of}, which is not there", info.name));
+            return Err(format!(
+                "program {} belongs to view {of}, which is not there",
+                info.name
+            ));
         };
-        let part = if walk { &mut view.walk } else { &mut view.sweep };
+        let part = if walk {
+            &mut view.walk
+        } else {
+            &mut view.sweep
+        };
         *part = Some(info);
     }
     for map in open.maps() {
@@ -242,8 +250,13 @@ fn programs_mut(manifest: &mut Manifest) -> impl Iterator<Item = &mut ProgramInf
 /// One number out of /proc/self/fdinfo (kernel/bpf/syscall.c `bpf_prog_show_fdinfo`).
 fn fdinfo(fd: BorrowedFd<'_>, key: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':')?.trim().parse().ok())
+    text.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .strip_prefix(':')?
+            .trim()
+            .parse()
+            .ok()
+    })
 }
 
 fn attach(
@@ -253,7 +266,10 @@ fn attach(
     manifest: &mut Manifest,
 ) -> Result<(), Failure> {
     for (index, info) in manifest.collectors.iter_mut().enumerate() {
-        let Some(program) = object.progs_mut().find(|p| p.name() == OsStr::new(&info.name)) else {
+        let Some(program) = object
+            .progs_mut()
+            .find(|p| p.name() == OsStr::new(&info.name))
+        else {
             continue;
         };
         if info.missing.is_some() {
@@ -274,7 +290,9 @@ fn attach(
         };
         let mut link = match attached {
             Ok(link) => link,
-            Err(error) if error.kind() == libbpf_rs::ErrorKind::Unsupported || is_unsupported(&error) => {
+            Err(error)
+                if error.kind() == libbpf_rs::ErrorKind::Unsupported || is_unsupported(&error) =>
+            {
                 info.missing = Some(format!("libbpf cannot attach {} by itself", info.section));
                 continue;
             }
@@ -311,7 +329,9 @@ fn needs_cgroup(program: ProgramType) -> bool {
 
 fn pin_views(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), String> {
     let pin_program = |info: &ProgramInfo, pin: &str, index: usize| {
-        let program = object.progs_mut().find(|p| p.name() == OsStr::new(&info.name));
+        let program = object
+            .progs_mut()
+            .find(|p| p.name() == OsStr::new(&info.name));
         let Some(mut program) = program.filter(|_| info.missing.is_none()) else {
             return Ok(());
         };
@@ -363,7 +383,10 @@ fn condense(log: &str) -> Option<String> {
             .lines()
             .filter(|line| !line.is_empty() && !line.starts_with("processed "))
             .collect(),
-        None => log.lines().filter(|line| line.starts_with("libbpf: ")).collect(),
+        None => log
+            .lines()
+            .filter(|line| line.starts_with("libbpf: "))
+            .collect(),
     };
     let keep = if verifier.is_some() { LOG_LINES } else { 1 };
     let first = match verifier {
@@ -394,7 +417,10 @@ mod tests {
                    0: (85) call foo\nR1 is bad\n\
                    processed 1 insns (limit 1000000)\n-- END PROG LOAD LOG --\n\
                    libbpf: prog 'p': failed to load: -22\n";
-        assert_eq!(condense(log).as_deref(), Some("0: (85) call foo\nR1 is bad"));
+        assert_eq!(
+            condense(log).as_deref(),
+            Some("0: (85) call foo\nR1 is bad")
+        );
     }
 
     #[test]

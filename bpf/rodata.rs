@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
 use libbpf_rs::OpenObject;
-use libbpf_rs::btf::types::{DataSec, Var};
 use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::{DataSec, Var};
 
 const NR_CPUS: &str = "cgview_nr_cpus";
 const HAS: &str = "cgview_has_";

@@ -98,10 +98,15 @@ impl Sweeper {
         render: impl FnOnce(Rows<'_>) -> T,
     ) -> Result<T, Error> {
         let mut array = self.take(view)?;
-        let done = self.fill(&mut array, root, directory, expected).map(|count| {
-            let bytes = array.shared.as_ref().map_or(&[][..], |(_, mapped)| mapped.bytes());
-            render(Rows::new(bytes, self.row_bytes, self.record_bytes, count))
-        });
+        let done = self
+            .fill(&mut array, root, directory, expected)
+            .map(|count| {
+                let bytes = array
+                    .shared
+                    .as_ref()
+                    .map_or(&[][..], |(_, mapped)| mapped.bytes());
+                render(Rows::new(bytes, self.row_bytes, self.record_bytes, count))
+            });
         *self.idle.lock() = Some(array);
         self.returned.notify_one();
         done.map_err(|source| match source.raw_os_error() {
@@ -144,13 +149,18 @@ impl Sweeper {
             if let Some((inner, _)) = &array.shared {
                 let zeros = vec![0; self.row_bytes];
                 let header = 0u32.to_ne_bytes();
-                inner.update(&header, &zeros, MapFlags::ANY).map_err(os_error)?;
+                inner
+                    .update(&header, &zeros, MapFlags::ANY)
+                    .map_err(os_error)?;
             }
             match &self.how {
                 How::Css(program) => css(program.as_fd(), root)?,
                 How::Walk(program) => walk(program.as_fd(), directory)?,
             }
-            let found = array.shared.as_ref().map_or(0, |(_, mapped)| u64_at(mapped.bytes(), 0));
+            let found = array
+                .shared
+                .as_ref()
+                .map_or(0, |(_, mapped)| u64_at(mapped.bytes(), 0));
             let found = usize::try_from(found).unwrap_or(usize::MAX);
             if found <= array.capacity {
                 return Ok(found);
@@ -177,8 +187,15 @@ impl Sweeper {
         };
         let entries = u32::try_from(capacity + 1).map_err(io::Error::other)?;
         let row_bytes = u32::try_from(self.row_bytes).map_err(io::Error::other)?;
-        let inner = MapHandle::create(MapType::Array, Some("cgview"), 4, row_bytes, entries, &options)
-            .map_err(os_error)?;
+        let inner = MapHandle::create(
+            MapType::Array,
+            Some("cgview"),
+            4,
+            row_bytes,
+            entries,
+            &options,
+        )
+        .map_err(os_error)?;
         let fd = inner.as_fd().as_raw_fd().to_ne_bytes();
         self.outer
             .update(&0u32.to_ne_bytes(), &fd, MapFlags::ANY)

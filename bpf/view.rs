@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::links::{Links, ViewLinks};
 use super::manifest::{Manifest, ViewInfo};
 use super::object::pin;
-use super::sweep::{self, Rows, Sweeper};
 use super::render::Plan;
-use super::{Error, Instance, instance, loader};
+use super::sweep::{self, Rows, Sweeper};
+use super::{Error, Instance, loader};
 
 /// Loads objects into an instance.
 pub struct Engine {
@@ -119,12 +119,14 @@ impl Engine {
         let sweep = (live(&info.sweep) && self.settings.ids_name_cgroups).then(|| path(pin::SWEEP));
         let walk = live(&info.walk).then(|| path(pin::WALK));
         let plan = match &info.record {
-            Some(record) => Some(Plan::new(&info.name, &info.help, record).map_err(|error| {
-                Error::Object {
-                    object: object.to_owned(),
-                    reason: format!("view {}: {error}", info.name),
-                }
-            })?),
+            Some(record) => {
+                Some(
+                    Plan::new(&info.name, &info.help, record).map_err(|error| Error::Object {
+                        object: object.to_owned(),
+                        reason: format!("view {}: {error}", info.name),
+                    })?,
+                )
+            }
             None => None,
         };
         let sweeper = match &info.record {
@@ -225,9 +227,7 @@ impl Drop for View {
 
 impl Drop for Pins {
     fn drop(&mut self) {
-        let removed = instance::remove_contents(&self.dir)
-            .and_then(|()| std::fs::remove_dir(&self.dir));
-        if let Err(error) = removed {
+        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
             log::warn!("unpin the object at {}: {error}", self.dir.display());
         }
     }

@@ -75,7 +75,10 @@ impl Catalog {
     /// The name that an id stands for.
     pub(super) fn name(&self, id: NameId) -> Option<String> {
         let names = self.names.read();
-        names.list.get(usize::from(id.0)).map(|name| name.name.clone())
+        names
+            .list
+            .get(usize::from(id.0))
+            .map(|name| name.name.clone())
     }
 
     /// The view that the name means in the directory whose path `path` gives; it is asked only
@@ -92,7 +95,9 @@ impl Catalog {
             };
             match name.placements.as_slice() {
                 [] => return Ok(None),
-                [only] if only.at.as_os_str().is_empty() => return Ok(Some(Arc::clone(&only.view))),
+                [only] if only.at.as_os_str().is_empty() => {
+                    return Ok(Some(Arc::clone(&only.view)));
+                }
                 several => several.to_vec(),
             }
         };
@@ -128,7 +133,10 @@ impl Catalog {
         let numbered = names.list.iter().zip(0u16..);
         numbered
             .filter_map(|(name, id)| {
-                let first = name.placements.iter().min_by_key(|place| depth(&place.at))?;
+                let first = name
+                    .placements
+                    .iter()
+                    .min_by_key(|place| depth(&place.at))?;
                 Some((NameId(id), Arc::clone(&first.view)))
             })
             .collect()

@@ -270,12 +270,15 @@ impl Paths {
     }
 
     fn rows<'a>(&'a self, rows: Rows<'a>) -> impl Iterator<Item = render::Row<'a>> {
-        self.of_rows.iter().zip(rows.iter()).filter_map(|(at, row)| {
-            let path = self.bytes.get(at.0..at.1).filter(|path| !path.is_empty())?;
-            Some(render::Row {
-                path,
-                record: row.record,
+        self.of_rows
+            .iter()
+            .zip(rows.iter())
+            .filter_map(|(at, row)| {
+                let path = self.bytes.get(at.0..at.1).filter(|path| !path.is_empty())?;
+                Some(render::Row {
+                    path,
+                    record: row.record,
+                })
             })
-        })
     }
 }

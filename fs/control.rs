@@ -23,7 +23,9 @@ const PROM_SUFFIX: &str = ".prom";
 impl ControlNode {
     pub(super) fn is_directory(self) -> bool {
         match self {
-            ControlNode::Top | ControlNode::Views | ControlNode::View(_) | ControlNode::Prom => true,
+            ControlNode::Top | ControlNode::Views | ControlNode::View(_) | ControlNode::Prom => {
+                true
+            }
             ControlNode::Status
             | ControlNode::StatusJson
             | ControlNode::Help(_)

@@ -76,7 +76,10 @@ mod tests {
                 ("a", Form::TreeJson)
             ]
         );
-        assert_eq!(Form::split(".json").collect::<Vec<_>>(), [(".json", Form::Plain)]);
+        assert_eq!(
+            Form::split(".json").collect::<Vec<_>>(),
+            [(".json", Form::Plain)]
+        );
     }
 
     #[test]

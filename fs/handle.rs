@@ -218,7 +218,9 @@ mod tests {
     #[test]
     fn reads_are_cut_from_the_snapshot() {
         let handles = Handles::new(100);
-        let snapshot = handles.snapshot(b"0123456789".to_vec(), false).expect("room");
+        let snapshot = handles
+            .snapshot(b"0123456789".to_vec(), false)
+            .expect("room");
         assert_eq!(snapshot.slice(0, 4), b"0123");
         assert_eq!(snapshot.slice(8, 4), b"89");
         assert_eq!(snapshot.slice(10, 4), b"");
@@ -229,7 +231,10 @@ mod tests {
     fn the_budget_is_kept_and_given_back() {
         let handles = Handles::new(10);
         let first = handles.snapshot(vec![0; 8], false).expect("room");
-        assert!(matches!(handles.snapshot(vec![0; 3], false), Err(Error::TooMuchOpen)));
+        assert!(matches!(
+            handles.snapshot(vec![0; 3], false),
+            Err(Error::TooMuchOpen)
+        ));
         drop(first);
         assert!(handles.snapshot(vec![0; 10], false).is_ok());
     }

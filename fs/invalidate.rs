@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use fuser::{INodeNo, Notifier};
 
 use crate::bpf::Links;
-use crate::mirror::{Change, CgroupId, Mirror};
+use crate::mirror::{CgroupId, Change, Mirror};
 
 /// How often links are checked for cgroups whose end was not heard of.
 const CHECK_EVERY: Duration = Duration::from_secs(10);

@@ -19,9 +19,9 @@ use crate::bpf::Links;
 use crate::mirror::Mirror;
 use crate::mounts;
 
+use super::CgviewFs;
 use super::adapter::Adapter;
 use super::invalidate::{Changes, Invalidator};
-use super::CgviewFs;
 
 const DEVICE: &str = "/dev/fuse";
 const SOURCE: &str = "cgview";
@@ -78,7 +78,10 @@ impl fmt::Display for MountError {
                 path.display()
             ),
             MountError::Device(source) => {
-                write!(f, "open {DEVICE}: {source} (is the fuse module loaded, and are you root?)")
+                write!(
+                    f,
+                    "open {DEVICE}: {source} (is the fuse module loaded, and are you root?)"
+                )
             }
             MountError::Mount(path, source) => {
                 write!(f, "mount {TYPE} at {}: {source}", path.display())
@@ -264,8 +267,8 @@ fn flags() -> MountFlags {
 /// # Errors
 /// [`MountError::NotMounted`], or [`MountError::Remount`] for an option that cannot be changed.
 pub fn remount(path: &Path, options: &[String]) -> Result<(), MountError> {
-    let path = fs::canonicalize(path)
-        .map_err(|error| MountError::Mountpoint(path.to_owned(), error))?;
+    let path =
+        fs::canonicalize(path).map_err(|error| MountError::Mountpoint(path.to_owned(), error))?;
     if !is_cgview(&path)? {
         return Err(MountError::NotMounted(path));
     }
@@ -290,7 +293,10 @@ fn is_cgview(path: &Path) -> Result<bool, MountError> {
 
 /// What stat says when a FUSE daemon has gone without unmounting.
 fn is_dead(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOTCONN | libc::ECONNABORTED)
+    )
 }
 
 /// Tells the kernel that a file is larger than it thinks: a reader by splice gets no more than

@@ -76,7 +76,8 @@ impl error::Error for SourceError {
 /// Where cgroup2 is mounted: the whole hierarchy before a part of it, and not where another mount
 /// hides it.
 pub fn find_cgroup2() -> Result<PathBuf, SourceError> {
-    let mut found: Vec<mounts::Mount> = mounts::read().map_err(SourceError::Mounts)?
+    let mut found: Vec<mounts::Mount> = mounts::read()
+        .map_err(SourceError::Mounts)?
         .into_iter()
         .filter(|mount| mount.kind == "cgroup2")
         .collect();
@@ -111,7 +112,10 @@ fn kind_of(fd: &OwnedFd) -> Option<String> {
     let id = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
         .ok()?
         .stx_mnt_id;
-    let mount = mounts::read().ok()?.into_iter().find(|mount| mount.id == id);
+    let mount = mounts::read()
+        .ok()?
+        .into_iter()
+        .find(|mount| mount.id == id);
     mount.map(|mount| mount.kind)
 }
 

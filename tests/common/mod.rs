@@ -1,0 +1,310 @@
+//! What every integration test stands on: real cgroups and real mounts that are taken down again
+//! on drop, also when the test fails.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The program under test.
+pub const CGVIEW: &str = env!("CARGO_BIN_EXE_cgview");
+
+/// A name that no other test and no other run uses.
+pub fn unique(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("cgview-test-{}-{number}-{what}", std::process::id())
+}
+
+/// Where cgroup2 is mounted.
+pub fn cgroup_root() -> PathBuf {
+    cgview::mirror::find_cgroup2().expect("cgroup2 is mounted")
+}
+
+/// Whether the kernel gives this cgroup the controller.
+pub fn has_controller(cgroup: &Path, controller: &str) -> bool {
+    let list = fs::read_to_string(cgroup.join("cgroup.controllers")).expect("cgroup.controllers");
+    list.split_whitespace().any(|name| name == controller)
+}
+
+/// A cgroup directly below the root of cgroup2, removed with everything below on drop.
+pub struct FixtureCgroup {
+    path: PathBuf,
+}
+
+impl FixtureCgroup {
+    pub fn new(what: &str) -> FixtureCgroup {
+        FixtureCgroup::at(cgroup_root().join(unique(what)))
+    }
+
+    pub fn at(path: PathBuf) -> FixtureCgroup {
+        fs::create_dir(&path).unwrap_or_else(|e| panic!("mkdir {}: {e}", path.display()));
+        let cgroup = FixtureCgroup { path };
+        // So that children have files of the controllers; a hybrid host has none to give.
+        for controller in ["cpu", "memory", "io", "pids"] {
+            if has_controller(&cgroup.path, controller) {
+                let _ = fs::write(
+                    cgroup.path.join("cgroup.subtree_control"),
+                    format!("+{controller}"),
+                );
+            }
+        }
+        cgroup
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its name, and so its path below the root.
+    pub fn name(&self) -> &OsStr {
+        self.path.file_name().expect("has a name")
+    }
+
+    /// Its id.
+    pub fn id(&self) -> u64 {
+        id(&self.path)
+    }
+
+    /// Makes a descendant, with all on the way.
+    pub fn mkdir(&self, below: impl AsRef<Path>) -> PathBuf {
+        let path = self.path.join(below);
+        fs::create_dir_all(&path).unwrap_or_else(|e| panic!("mkdir {}: {e}", path.display()));
+        path
+    }
+}
+
+impl Drop for FixtureCgroup {
+    fn drop(&mut self) {
+        remove_cgroup(&self.path);
+    }
+}
+
+/// The id of the cgroup at a path.
+pub fn id(path: &Path) -> u64 {
+    fs::metadata(path)
+        .unwrap_or_else(|e| panic!("stat {}: {e}", path.display()))
+        .ino()
+}
+
+/// Kills what runs in a cgroup and removes it with everything below.
+pub fn remove_cgroup(path: &Path) {
+    if let Ok(entries) = fs::read_dir(path) {
+        for entry in entries
+            .flatten()
+            .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+        {
+            remove_cgroup(&entry.path());
+        }
+    }
+    let _ = fs::write(path.join("cgroup.kill"), "1");
+    for _ in 0..500 {
+        match fs::remove_dir(path) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            _ => return,
+        }
+    }
+    eprintln!("cannot remove {}", path.display());
+}
+
+/// A directory of the test's own below /tmp, removed on drop.
+pub struct FixtureDir {
+    path: PathBuf,
+}
+
+impl FixtureDir {
+    pub fn new(what: &str) -> FixtureDir {
+        let path = std::env::temp_dir().join(unique(what));
+        fs::create_dir(&path).unwrap_or_else(|e| panic!("mkdir {}: {e}", path.display()));
+        FixtureDir { path }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for FixtureDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// A mounted cgview with a mountpoint of its own, unmounted on drop.
+pub struct MountedCgview {
+    daemon: Child,
+    mountpoint: FixtureDir,
+    log: PathBuf,
+}
+
+impl MountedCgview {
+    /// Mounts the whole of cgroup2.
+    pub fn new() -> MountedCgview {
+        MountedCgview::with(&[])
+    }
+
+    /// Mounts with these arguments in front of the mountpoint: a source, or options.
+    pub fn with(arguments: &[&OsStr]) -> MountedCgview {
+        let mountpoint = FixtureDir::new("mnt");
+        let log = mountpoint.path().with_extension("log");
+        let stderr = fs::File::create(&log).expect("create the log");
+        let daemon = Command::new(CGVIEW)
+            .arg("-f")
+            .args(arguments)
+            .arg(mountpoint.path())
+            .stdin(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .expect("start cgview");
+        let mut mounted = MountedCgview {
+            daemon,
+            mountpoint,
+            log,
+        };
+        mounted.wait_until_ready();
+        mounted
+    }
+
+    fn wait_until_ready(&mut self) {
+        let log = &self.log;
+        let daemon = &mut self.daemon;
+        eventually(Duration::from_secs(60), "the mount is there", || {
+            let ended = daemon.try_wait().expect("wait for cgview");
+            let text = fs::read_to_string(log).expect("read the log");
+            assert!(ended.is_none(), "cgview ended with {ended:?}: {text}");
+            text.contains("mounted at")
+        });
+    }
+
+    /// The mountpoint.
+    pub fn path(&self) -> &Path {
+        self.mountpoint.path()
+    }
+
+    /// A path below the mountpoint.
+    pub fn join(&self, below: impl AsRef<Path>) -> PathBuf {
+        self.path().join(below)
+    }
+
+    /// The directory that stands for a cgroup.
+    pub fn dir_of(&self, cgroup: &Path) -> PathBuf {
+        let below = cgroup
+            .strip_prefix(cgroup_root())
+            .expect("a cgroup of cgroup2");
+        self.join(below)
+    }
+
+    /// What the daemon has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).expect("read the log")
+    }
+
+    /// The daemon's process id.
+    pub fn pid(&self) -> u32 {
+        self.daemon.id()
+    }
+
+    /// The directory of its pins.
+    pub fn instance(&self) -> PathBuf {
+        let name = self.path().display().to_string();
+        let name = name
+            .trim_start_matches('/')
+            .replace('-', "\\x2d")
+            .replace('/', "-");
+        Path::new("/run/cgview").join(name)
+    }
+
+    /// The pinned links.
+    pub fn links(&self) -> Vec<PathBuf> {
+        let objects = fs::read_dir(self.instance()).expect("list the instance");
+        let objects = objects
+            .flatten()
+            .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+        objects
+            .flat_map(|object| {
+                fs::read_dir(object.path())
+                    .expect("list an object")
+                    .flatten()
+            })
+            .map(|pin| pin.path())
+            .filter(|pin| {
+                pin.file_name()
+                    .is_some_and(|n| n.to_string_lossy().starts_with('c'))
+            })
+            .collect()
+    }
+}
+
+impl Drop for MountedCgview {
+    fn drop(&mut self) {
+        let _ = run("umount", ["-l".as_ref(), self.path().as_os_str()]);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            if let Ok(Some(_)) = self.daemon.try_wait() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+        if thread::panicking() {
+            eprintln!("the daemon's log:\n{}", self.log());
+        }
+        let _ = fs::remove_file(&self.log);
+    }
+}
+
+/// Runs a command to its end.
+pub fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> Output {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("run {program}: {error}; tests/run.sh installs it"))
+}
+
+/// Runs a shell command, which has to succeed; gives its standard output.
+pub fn sh(script: &str) -> Vec<u8> {
+    let output = run("bash", ["-c", script]);
+    assert!(
+        output.status.success(),
+        "{script}: {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+/// Waits until something is so; fails when it is not so in time.
+pub fn eventually(within: Duration, what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + within;
+    while !so() {
+        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The value of a key in a flat keyed file.
+pub fn value(text: &str, key: &str) -> Option<u64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
+        .map(|value| {
+            value
+                .parse()
+                .unwrap_or_else(|e| panic!("{key} {value}: {e}"))
+        })
+}
+
+/// Reads a view of a cgroup.
+pub fn read(path: &Path) -> io::Result<String> {
+    fs::read_to_string(path)
+}
