@@ -151,11 +151,11 @@ impl<'a> Samples<'a> {
             let (mut slot, mut seen) = (0, 0u64);
             for bucket in &buckets {
                 let added = counts.by_ref().take(bucket.end_slot - slot);
-                seen = added.fold(seen, u64::saturating_add);
+                seen = added.fold(seen, u64::wrapping_add);
                 slot = bucket.end_slot;
                 line(&bucket.prefix, seen, Unit::None);
             }
-            let total = counts.fold(seen, u64::saturating_add);
+            let total = counts.fold(seen, u64::wrapping_add);
             line(&infinity, total, Unit::None);
             line(sum.as_bytes(), histogram.sum(record), histogram.unit);
             line(count.as_bytes(), total, Unit::None);
