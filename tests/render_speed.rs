@@ -56,37 +56,34 @@ fn records(record: &Record, cgroups: usize) -> Vec<u8> {
         .collect()
 }
 
+/// The shortest of several runs.
+fn best(mut run: impl FnMut() -> Duration) -> Duration {
+    (0..15).map(|_| run()).min().unwrap_or(Duration::MAX)
+}
+
 fn report(name: &str, render: Render, record: &Record, cgroups: usize) {
     let plan = Plan::new("stats", "Numbers.", record).unwrap();
     let bytes = records(record, cgroups);
-    let paths: Vec<_> = (0..cgroups)
-        .map(|n| format!("system.slice/group-{}.slice/unit-{n}.service", n / 100))
-        .collect();
-    let rows: Vec<_> = paths
-        .iter()
-        .zip(bytes.chunks(record.size_bytes))
-        .map(|(path, record)| Row {
-            path: path.as_bytes(),
-            record,
-        })
-        .collect();
-    let mut size_bytes = 0;
-    let mut fresh = || {
+    let path = |n| format!("system.slice/group-{}.slice/unit-{n}.service", n / 100);
+    let paths: Vec<_> = (0..cgroups).map(path).collect();
+    let both = paths.iter().zip(bytes.chunks(record.size_bytes));
+    let rows = both.map(|(path, record)| Row {
+        path: path.as_bytes(),
+        record,
+    });
+    let rows: Vec<_> = rows.collect();
+    let timed = |out: &mut Vec<u8>| {
         let start = Instant::now();
-        let mut out = Vec::new();
-        render(&plan, &rows, &mut out).unwrap();
-        size_bytes = out.len();
+        render(&plan, &rows, out).unwrap();
         start.elapsed()
     };
-    let fresh = (0..15).map(|_| fresh()).min().unwrap_or(Duration::MAX);
+    let fresh = best(|| timed(&mut Vec::new()));
     let mut out = Vec::new();
-    let mut reused = || {
+    let reused = best(|| {
         out.clear();
-        let start = Instant::now();
-        render(&plan, &rows, &mut out).unwrap();
-        start.elapsed()
-    };
-    let reused = (0..15).map(|_| reused()).min().unwrap_or(Duration::MAX);
+        timed(&mut out)
+    });
+    let size_bytes = out.len();
     println!("{name:10} {cgroups:6} cgroups {size_bytes:9} bytes: {fresh:9.2?} {reused:9.2?}");
 }
 
