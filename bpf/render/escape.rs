@@ -13,7 +13,7 @@ pub fn word(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Like [`word`], and one more character becomes octal.
 pub(super) fn word_but(bytes: &[u8], special: char, out: &mut Vec<u8>) {
-    if is_plain(bytes) && !bytes.contains(&(special as u8)) {
+    if is_plain(bytes) && (special == '\\' || !bytes.contains(&(special as u8))) {
         out.extend_from_slice(bytes);
         return;
     }

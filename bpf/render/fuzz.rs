@@ -81,6 +81,21 @@ fn path(random: &mut Random) -> Vec<u8> {
     path
 }
 
+/// Up to four cgroups: their paths and records.
+fn cgroups(random: &mut Random, plan: &Plan) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut cgroups = Vec::new();
+    for _ in 0..random.below(5) {
+        let rows = if plan.keyed {
+            random.below(4) as usize
+        } else {
+            1
+        };
+        let record = bytes(random, rows * plan.record.size_bytes);
+        cgroups.push((path(random), record));
+    }
+    cgroups
+}
+
 fn assert_formats(plan: &Plan, rows: &[Row<'_>]) {
     let mut out = Vec::new();
     for row in rows {
@@ -134,23 +149,9 @@ fn any_layout_and_any_bytes_render_or_are_refused() {
             continue;
         };
         rendered += 1;
-        let cgroups: Vec<_> = (0..random.below(5))
-            .map(|_| {
-                let rows = if plan.keyed {
-                    random.below(4) as usize
-                } else {
-                    1
-                };
-                (
-                    path(&mut random),
-                    bytes(&mut random, rows * record.size_bytes),
-                )
-            })
-            .collect();
-        let rows: Vec<_> = cgroups
-            .iter()
-            .map(|(path, record)| Row { path, record })
-            .collect();
+        let cgroups = cgroups(&mut random, &plan);
+        let rows = cgroups.iter().map(|(path, record)| Row { path, record });
+        let rows: Vec<_> = rows.collect();
         assert_formats(&plan, &rows);
     }
     assert!(rendered > 1000, "only {rendered} layouts were sound");

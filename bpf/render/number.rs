@@ -21,14 +21,24 @@ const MAX_EXACT_DOUBLE: u64 = 1 << 53;
 #[inline]
 pub(super) fn digits_before(buffer: &mut [u8], end: usize, mut value: u64) -> usize {
     let mut at = end;
-    while value >= 100 {
+    // Four at a time: each division waits for the one before.
+    while value >= 10_000 {
+        at -= 4;
+        let four = (value % 10_000) as usize;
+        value /= 10_000;
+        let cell = &mut buffer[at..at + 4];
+        cell[..2].copy_from_slice(&PAIRS[four / 100]);
+        cell[2..].copy_from_slice(&PAIRS[four % 100]);
+    }
+    let mut value = value as usize;
+    if value >= 100 {
         at -= 2;
-        buffer[at..at + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
+        buffer[at..at + 2].copy_from_slice(&PAIRS[value % 100]);
         value /= 100;
     }
     if value >= 10 {
         at -= 2;
-        buffer[at..at + 2].copy_from_slice(&PAIRS[value as usize]);
+        buffer[at..at + 2].copy_from_slice(&PAIRS[value]);
     } else {
         at -= 1;
         buffer[at] = b'0' + value as u8;
@@ -83,17 +93,17 @@ pub(super) fn push_hundredths(out: &mut Vec<u8>, whole: u64, hundredths: u8) {
 /// Appends `value / 10^DECIMALS` exactly, in as few digits as that takes.
 pub(super) fn push_fraction<const DECIMALS: u32>(out: &mut Vec<u8>, value: u64) {
     let one = const { 10u64.pow(DECIMALS) };
-    push_unsigned(out, value / one);
-    let part = value % one;
+    let (whole, part) = (value / one, value % one);
     if part == 0 {
-        return;
+        return push_unsigned(out, whole);
     }
     let mut buffer = [b'0'; LONGEST];
-    let point = LONGEST - DECIMALS as usize - 1;
     digits_before(&mut buffer, LONGEST, part);
-    buffer[point] = b'.';
     let zeros = buffer.iter().rev().take_while(|b| **b == b'0').count();
-    out.extend_from_slice(&buffer[point..LONGEST - zeros]);
+    let point = LONGEST - DECIMALS as usize - 1;
+    buffer[point] = b'.';
+    let at = digits_before(&mut buffer, point, whole);
+    out.extend_from_slice(&buffer[at..LONGEST - zeros]);
 }
 
 /// Runs `push`, in quotes where the number would not survive a double.

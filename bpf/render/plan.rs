@@ -54,13 +54,6 @@ pub(super) struct Member {
     pub(super) stats: Vec<Vec<u8>>,
 }
 
-impl Column {
-    /// Texts are not numbers: a table has them at the left.
-    pub(super) fn is_text(&self) -> bool {
-        matches!(self.cell, Cell::Text(_))
-    }
-}
-
 impl Plan {
     /// Checks the layout of the view's record and forms the names of its renderings.
     ///

@@ -5,10 +5,10 @@
 use std::collections::HashSet;
 
 use super::escape;
-use super::field::Value;
+use super::field::{Integer, Text, Value};
 use super::histogram::Histogram;
 use super::number::{push_fraction, push_signed, push_unsigned};
-use super::plan::{Cell, Column, Plan};
+use super::plan::{Cell, Plan};
 use super::prometheus_name::{Metric, Type};
 use super::{Error, Row};
 use crate::bpf::manifest::Unit;
@@ -26,15 +26,14 @@ pub fn prometheus(plan: &Plan, rows: &[Row<'_>], out: &mut Vec<u8>) -> Result<()
     let records = plan.fit_all(rows)?;
     let samples = Samples::new(plan, rows, records);
     for (member, metric) in plan.members.iter().zip(&plan.metrics) {
-        let column = &plan.columns[member.column];
         if metric.kind == Type::Label {
             continue;
         }
         header(metric, out);
-        match column.cell {
+        match plan.columns[member.column].cell {
             Cell::Stat(index, _) => samples.histogram(metric, &plan.histograms[index], out),
-            Cell::Text(_) => samples.texts(plan, metric, column, out),
-            Cell::Integer(..) => samples.numbers(metric, column, out),
+            Cell::Text(text) => samples.texts(metric, text, out),
+            Cell::Integer(integer, unit) => samples.numbers(metric, integer, unit, out),
         }
     }
     Ok(())
@@ -102,10 +101,7 @@ impl<'a> Samples<'a> {
         out.reserve(self.labels.len() + self.records.len() * line_bytes);
     }
 
-    fn numbers(&self, metric: &Metric, column: &Column, out: &mut Vec<u8>) {
-        let Cell::Integer(integer, unit) = column.cell else {
-            return;
-        };
+    fn numbers(&self, metric: &Metric, integer: Integer, unit: Unit, out: &mut Vec<u8>) {
         let prefix = format!("{}{{", metric.name).into_bytes();
         self.reserve(&prefix, out);
         for (labels, record) in self.iter() {
@@ -119,10 +115,10 @@ impl<'a> Samples<'a> {
         }
     }
 
-    fn texts(&self, plan: &Plan, metric: &Metric, column: &Column, out: &mut Vec<u8>) {
+    fn texts(&self, metric: &Metric, text: Text, out: &mut Vec<u8>) {
         let prefix = format!("{}{{{}=\"", metric.name, metric.label).into_bytes();
         for (labels, record) in self.iter() {
-            if let Value::Text(text @ [_, ..]) = plan.value(column, record, &[]) {
+            if let Value::Text(text @ [_, ..]) = text.read(record) {
                 out.extend_from_slice(&prefix);
                 escape::label(text, out);
                 out.extend_from_slice(b"\",");
@@ -151,11 +147,11 @@ impl<'a> Samples<'a> {
             let (mut slot, mut seen) = (0, 0u64);
             for bucket in &buckets {
                 let added = counts.by_ref().take(bucket.end_slot - slot);
-                seen = added.fold(seen, u64::saturating_add);
+                seen = added.fold(seen, u64::wrapping_add);
                 slot = bucket.end_slot;
                 line(&bucket.prefix, seen, Unit::None);
             }
-            let total = counts.fold(seen, u64::saturating_add);
+            let total = counts.fold(seen, u64::wrapping_add);
             line(&infinity, total, Unit::None);
             line(sum.as_bytes(), histogram.sum(record), histogram.unit);
             line(count.as_bytes(), total, Unit::None);

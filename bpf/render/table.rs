@@ -1,14 +1,15 @@
 //! A subtree as one table: a header, then one line a record, in the order of the rows. The first
-//! column is the cgroup's path, numbers stand at the right, every cell is one word (`-` if there
-//! is no value), so that `sort -k` and `awk` find what people see.
+//! column is the cgroup's path, all others are aligned at the right, and every cell is one word
+//! (`-` if there is no value), so that `sort -k` and `awk` find what people see.
 
 use super::escape::{self, word, word_width};
 use super::field::Value;
 use super::histogram::Summary;
 use super::number::{digits, digits_before, hundredths_before, signed_before};
-use super::plan::{Column, Plan};
+use super::plan::{Cell, Column, Plan};
 use super::text::{ABSENT, push_value};
 use super::{Error, Row};
+use crate::bpf::manifest::Unit;
 
 /// The header of the first column.
 const PATH_HEADER: &[u8] = b"cgroup";
@@ -17,41 +18,123 @@ const PATH_HEADER: &[u8] = b"cgroup";
 /// could blow the table up otherwise.
 const MAX_PATH_WIDTH: usize = 120;
 
+/// Lines that are written column by column, so that how a column is read is decided once for all
+/// of them; few enough to stay in the cache.
+const BLOCK_LINES: usize = 64;
+
 /// Appends a table of all rows.
 ///
 /// # Errors
 /// [`Error::Length`] or [`Error::Rows`], and `out` is as it was, if one row is no such record.
 pub fn table(plan: &Plan, rows: &[Row<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
-    let records = plan.fit_all(rows)?;
-    let mut summaries = Vec::with_capacity(records * plan.histograms.len());
-    for record in rows.iter().flat_map(|row| plan.records(row.record)) {
-        summaries.extend(plan.summaries(record));
+    let count = plan.fit_all(rows)?;
+    let mut lines = Vec::with_capacity(count);
+    for &Row { path, record } in rows {
+        lines.extend(plan.records(record).map(|record| Row { path, record }));
     }
-    let shape = Shape::measure(plan, rows, &summaries);
-    out.reserve((records + 1) * (shape.path_width + shape.tail_bytes + 1));
+    let table = Table {
+        plan,
+        summaries: lines
+            .iter()
+            .flat_map(|line| plan.summaries(line.record))
+            .collect(),
+    };
+    let shape = table.measure(&lines);
+    out.reserve((count + 1) * (shape.path_width + shape.tail_bytes + 1));
     shape.header(plan, out);
-    let mut path = Vec::new();
-    let mut summaries = summaries.as_slice();
-    for row in rows {
-        path.clear();
-        shape.path(row.path, &mut path);
-        for record in plan.records(row.record) {
-            let (own, rest) = summaries.split_at(plan.histograms.len());
-            summaries = rest;
-            out.extend_from_slice(&path);
-            shape.tail(plan, record, own, out);
-        }
+    for (number, block) in lines.chunks(BLOCK_LINES).enumerate() {
+        table.block(&shape, number * BLOCK_LINES, block, out);
     }
     Ok(())
 }
 
-/// Where the columns of a table end.
-struct Shape {
-    path_width: usize,
-    /// The bytes of a line behind the path, without the newline.
-    tail_bytes: usize,
-    /// Of each column of the plan, within the tail: where its cell starts and ends.
-    cells: Vec<(usize, usize)>,
+/// The values of a table.
+struct Table<'a> {
+    plan: &'a Plan,
+    /// Of each line, every histogram of the record.
+    summaries: Vec<Summary>,
+}
+
+impl Table<'_> {
+    /// Calls `each` with the values of a column in a block that starts at line `first`.
+    #[inline]
+    fn column<'a>(
+        &self,
+        column: &Column,
+        first: usize,
+        block: &[Row<'a>],
+        mut each: impl FnMut(usize, Value<'a>),
+    ) {
+        let records = block.iter().map(|line| line.record).enumerate();
+        match column.cell {
+            Cell::Integer(integer, Unit::Nanoseconds) => {
+                records.for_each(|(at, record)| each(at, integer.read(record).thousandth()));
+            }
+            Cell::Integer(integer, _) => {
+                records.for_each(|(at, record)| each(at, integer.read(record)));
+            }
+            Cell::Text(text) => records.for_each(|(at, record)| each(at, text.read(record))),
+            Cell::Stat(index, stat) => {
+                let histograms = &self.plan.histograms;
+                let of_column = self.summaries.iter().skip(index).step_by(histograms.len());
+                let of_block = of_column.skip(first).take(block.len()).enumerate();
+                of_block.for_each(|(at, one)| each(at, one.value(stat, histograms[index].unit)));
+            }
+        }
+    }
+
+    fn measure(&self, lines: &[Row<'_>]) -> Shape {
+        let widths = lines.iter().map(|line| word_width(line.path));
+        let path_width = widths
+            .filter(|width| *width <= MAX_PATH_WIDTH)
+            .max()
+            .unwrap_or(0);
+        let mut widest = vec![Widest::default(); self.plan.columns.len()];
+        for (number, block) in lines.chunks(BLOCK_LINES).enumerate() {
+            for (column, widest) in self.plan.columns.iter().zip(&mut widest) {
+                self.column(column, number * BLOCK_LINES, block, |_, value| {
+                    widest.add(value)
+                });
+            }
+        }
+        Shape::new(path_width, &self.plan.columns, &widest)
+    }
+
+    fn block(&self, shape: &Shape, first: usize, block: &[Row<'_>], out: &mut Vec<u8>) {
+        let mut starts = [0; BLOCK_LINES];
+        for (line, start) in block.iter().zip(&mut starts) {
+            *start = shape.blank_line(line.path, out);
+        }
+        for (column, end) in self.plan.columns.iter().zip(&shape.ends) {
+            self.column(column, first, block, |at, value| match value {
+                Value::Unsigned(value) => {
+                    digits_before(out, starts[at] + end, value);
+                }
+                value => write_before(out, starts[at] + end, value),
+            });
+        }
+    }
+}
+
+/// Writes a value so that it ends before `end`, over the blanks there.
+#[inline(never)]
+fn write_before(out: &mut [u8], end: usize, value: Value<'_>) {
+    match value {
+        Value::Unsigned(value) => {
+            digits_before(out, end, value);
+        }
+        Value::Signed(value) => {
+            signed_before(out, end, value);
+        }
+        Value::Hundredths { whole, hundredths } => {
+            hundredths_before(out, end, whole, hundredths);
+        }
+        Value::Absent | Value::Text(_) => {
+            let mut word = Vec::new();
+            push_value(value, &mut word);
+            out[end - word.len()..end].copy_from_slice(&word);
+        }
+    }
 }
 
 /// The widest value of a column so far.
@@ -82,186 +165,52 @@ impl Widest {
     }
 }
 
-impl Shape {
-    fn measure(plan: &Plan, rows: &[Row<'_>], mut summaries: &[Summary]) -> Self {
-        let mut path_width = PATH_HEADER.len();
-        let mut widest = vec![Widest::default(); plan.columns.len()];
-        for row in rows {
-            let width = word_width(row.path);
-            if width <= MAX_PATH_WIDTH {
-                path_width = path_width.max(width);
-            }
-            for record in plan.records(row.record) {
-                let (own, rest) = summaries.split_at(plan.histograms.len());
-                summaries = rest;
-                for (column, widest) in plan.columns.iter().zip(&mut widest) {
-                    widest.add(plan.value(column, record, own));
-                }
-            }
-        }
-        Shape::new(path_width, &plan.columns, &widest)
-    }
+/// Where the columns of a table end.
+struct Shape {
+    path_width: usize,
+    /// The bytes of a line behind the path, without the newline.
+    tail_bytes: usize,
+    /// Where each column of the plan ends, within the tail.
+    ends: Vec<usize>,
+}
 
+impl Shape {
     fn new(path_width: usize, columns: &[Column], widest: &[Widest]) -> Self {
         let mut tail_bytes = 0;
-        let mut cells = Vec::with_capacity(columns.len());
-        for (column, widest) in columns.iter().zip(widest) {
-            let width = digits(widest.unsigned)
+        let widths = columns.iter().zip(widest).map(|(column, widest)| {
+            digits(widest.unsigned)
                 .max(widest.width)
-                .max(column.key.len());
-            let start = tail_bytes + 1;
-            tail_bytes = start + width;
-            cells.push((start, tail_bytes));
-        }
+                .max(column.key.len())
+        });
+        let ends = widths.map(|width| {
+            tail_bytes += 1 + width;
+            tail_bytes
+        });
         Shape {
-            path_width,
+            path_width: path_width.max(PATH_HEADER.len()),
+            ends: ends.collect(),
             tail_bytes,
-            cells,
         }
     }
 
     fn header(&self, plan: &Plan, out: &mut Vec<u8>) {
-        self.path(PATH_HEADER, out);
-        let tail = self.blank_tail(out);
-        for (column, &(start, end)) in plan.columns.iter().zip(&self.cells) {
-            let at = if column.is_text() {
-                start
-            } else {
-                end - column.key.len()
-            };
-            tail[at..at + column.key.len()].copy_from_slice(column.key.as_bytes());
+        let start = self.blank_line(PATH_HEADER, out);
+        for (column, end) in plan.columns.iter().zip(&self.ends) {
+            write_before(out, start + end, Value::Text(column.key.as_bytes()));
         }
-        end_line(out);
     }
 
-    fn path(&self, path: &[u8], out: &mut Vec<u8>) {
-        let start = out.len();
+    /// Appends a path and blanks for all cells, to be written over; returns where these start.
+    fn blank_line(&self, path: &[u8], out: &mut Vec<u8>) -> usize {
+        let line = out.len();
         word(path, out);
-        let width = escape::width(&out[start..]);
-        out.resize(out.len() + self.path_width.saturating_sub(width), b' ');
-    }
-
-    /// Appends a line's cells, behind its path.
-    fn tail(&self, plan: &Plan, record: &[u8], summaries: &[Summary], out: &mut Vec<u8>) {
-        let tail = self.blank_tail(out);
-        for (column, &(start, end)) in plan.columns.iter().zip(&self.cells) {
-            match plan.value(column, record, summaries) {
-                Value::Unsigned(value) => {
-                    digits_before(tail, end, value);
-                }
-                Value::Signed(value) => {
-                    signed_before(tail, end, value);
-                }
-                Value::Hundredths { whole, hundredths } => {
-                    hundredths_before(tail, end, whole, hundredths);
-                }
-                Value::Absent if !column.is_text() => {
-                    tail[end - ABSENT.len()..end].copy_from_slice(ABSENT);
-                }
-                value => {
-                    let mut word = Vec::new();
-                    push_value(value, &mut word);
-                    tail[start..start + word.len()].copy_from_slice(&word);
-                }
-            }
-        }
-        end_line(out);
-    }
-
-    /// Appends blanks for all cells, to be written over.
-    fn blank_tail<'a>(&self, out: &'a mut Vec<u8>) -> &'a mut [u8] {
-        let start = out.len();
+        let width = escape::width(&out[line..]);
+        let start = out.len() + self.path_width.saturating_sub(width);
         out.resize(start + self.tail_bytes, b' ');
-        &mut out[start..]
+        out.push(b'\n');
+        start
     }
-}
-
-/// Ends a line, without the blanks that a text leaves in the last column.
-fn end_line(out: &mut Vec<u8>) {
-    while out.last() == Some(&b' ') {
-        out.pop();
-    }
-    out.push(b'\n');
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bpf::manifest::Record;
-    use crate::bpf::render::sample::{
-        keyed, keyed_bytes, latency, latency_bytes, plain, plain_bytes,
-    };
-
-    fn rendered(record: &Record, rows: &[(&[u8], Vec<u8>)]) -> String {
-        let plan = Plan::new("v", "", record).unwrap();
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(path, record)| Row { path, record })
-            .collect();
-        let mut out = Vec::new();
-        table(&plan, &rows, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn columns_are_aligned_for_people() {
-        let rows: [(&[u8], _); 3] = [
-            (b".", plain_bytes(5_000, u64::MAX, -3, b"init")),
-            (b"system.slice", plain_bytes(1_000_000_000_000, 0, 10, b"")),
-            (
-                b"system.slice/a b",
-                plain_bytes(0, 12_345_678_901_234, 0, b"-"),
-            ),
-        ];
-        let expected = "\
-cgroup              usage_usec  current_bytes depth comm
-.                            5              -    -3 init
-system.slice        1000000000              0    10 -
-system.slice/a\\040b          0 12345678901234     0 \\055
-";
-        assert_eq!(rendered(&plain(), &rows), expected);
-    }
-
-    #[test]
-    fn each_row_of_a_cgroup_is_a_line() {
-        let two = [
-            keyed_bytes(b"8:0", 1, 7, 250),
-            keyed_bytes(b"sda", 0, 70, 0),
-        ]
-        .concat();
-        let rows: [(&[u8], _); 2] = [(b"x", two), (b"y", vec![])];
-        let expected = "\
-cgroup dev cpu reads wait_usec
-x      8:0   1     7       250
-x      sda   0    70         0
-";
-        assert_eq!(rendered(&keyed(), &rows), expected);
-    }
-
-    #[test]
-    fn a_histogram_is_six_columns() {
-        let rows: [(&[u8], _); 2] = [(b".", latency_bytes(&[1000])), (b"a", latency_bytes(&[]))];
-        let expected = "\
-cgroup lat_count lat_sum_usec lat_p50_usec lat_p90_usec lat_p99_usec lat_max_usec
-.              1            1         0.94         0.94         0.94         1.00
-a              0            0            -            -            -            -
-";
-        assert_eq!(rendered(&latency(), &rows), expected);
-    }
-
-    #[test]
-    fn one_long_path_does_not_widen_the_table() {
-        let long = vec![b'x'; MAX_PATH_WIDTH + 1];
-        let record = || plain_bytes(0, 0, 0, b"");
-        let shown = rendered(&plain(), &[(&long, record()), (b"a", record())]);
-        let lines: Vec<_> = shown.lines().collect();
-        assert!(lines[1].starts_with(&format!("{}          0 ", "x".repeat(121))));
-        assert!(lines[2].starts_with("a               0 "));
-    }
-
-    #[test]
-    fn no_cgroups_are_a_header() {
-        let shown = rendered(&plain(), &[]);
-        assert_eq!(shown, "cgroup usage_usec current_bytes depth comm\n");
-    }
-}
+mod tests;

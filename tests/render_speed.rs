@@ -1,0 +1,102 @@
+//! How long the renderings of a whole hierarchy take. Run by hand, in a release build:
+//! `cargo test --release --test render_speed -- --ignored --nocapture`.
+
+use std::time::{Duration, Instant};
+
+use cgview::bpf::manifest::{Field, Kind, Meaning, Record, Scale, Unit};
+use cgview::bpf::render::{Error, Plan, Row, prometheus, table, tree_json};
+
+const FIELDS: usize = 25;
+
+type Render = fn(&Plan, &[Row<'_>], &mut Vec<u8>) -> Result<(), Error>;
+
+/// Counters and gauges of 8 bytes: times, sizes and plain numbers by turns.
+fn numbers() -> Record {
+    let field = |n: usize| Field {
+        name: format!("field{n}"),
+        offset_bytes: 8 * n,
+        kind: Kind::Unsigned(8),
+        meaning: [Meaning::Counter, Meaning::Gauge][n % 2],
+        unit: [Unit::Nanoseconds, Unit::Bytes, Unit::None][n % 3],
+        help: "A number.".to_owned(),
+        absent_if_ones: n.is_multiple_of(5),
+    };
+    Record {
+        size_bytes: 8 * FIELDS,
+        fields: (0..FIELDS).map(field).collect(),
+    }
+}
+
+fn latency() -> Record {
+    let slots = 160;
+    let lat = Field {
+        name: "lat".to_owned(),
+        offset_bytes: 0,
+        kind: Kind::Histogram {
+            scale: Scale::LogLinear,
+            slots,
+        },
+        meaning: Meaning::Counter,
+        unit: Unit::Nanoseconds,
+        help: "A histogram.".to_owned(),
+        absent_if_ones: false,
+    };
+    Record {
+        size_bytes: 16 + 8 * slots,
+        fields: vec![lat],
+    }
+}
+
+/// One record behind the other, of numbers from 1 to 13 digits.
+fn records(record: &Record, cgroups: usize) -> Vec<u8> {
+    let words = cgroups * record.size_bytes / 8;
+    let number = |n: u64| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) >> (n % 41);
+    (0..words as u64)
+        .flat_map(|n| number(n).to_ne_bytes())
+        .collect()
+}
+
+/// The shortest of several runs.
+fn best(mut run: impl FnMut() -> Duration) -> Duration {
+    (0..15).map(|_| run()).min().unwrap_or(Duration::MAX)
+}
+
+fn report(name: &str, render: Render, record: &Record, cgroups: usize) {
+    let plan = Plan::new("stats", "Numbers.", record).unwrap();
+    let bytes = records(record, cgroups);
+    let path = |n| format!("system.slice/group-{}.slice/unit-{n}.service", n / 100);
+    let paths: Vec<_> = (0..cgroups).map(path).collect();
+    let both = paths.iter().zip(bytes.chunks(record.size_bytes));
+    let rows = both.map(|(path, record)| Row {
+        path: path.as_bytes(),
+        record,
+    });
+    let rows: Vec<_> = rows.collect();
+    let timed = |out: &mut Vec<u8>| {
+        let start = Instant::now();
+        render(&plan, &rows, out).unwrap();
+        start.elapsed()
+    };
+    let fresh = best(|| timed(&mut Vec::new()));
+    let mut out = Vec::new();
+    let reused = best(|| {
+        out.clear();
+        timed(&mut out)
+    });
+    let size_bytes = out.len();
+    println!("{name:10} {cgroups:6} cgroups {size_bytes:9} bytes: {fresh:9.2?} {reused:9.2?}");
+}
+
+#[test]
+#[ignore = "measures: needs a release build and an idle machine"]
+fn whole_hierarchies() {
+    println!("best of 15: in a new buffer, in a used one");
+    for (kind, record) in [("25 numbers", numbers()), ("1 histogram", latency())] {
+        println!("{kind}");
+        for cgroups in [10_000, 50_000] {
+            report("table", table, &record, cgroups);
+            report("tree_json", tree_json, &record, cgroups);
+            report("prometheus", prometheus, &record, cgroups);
+        }
+    }
+}
