@@ -12,10 +12,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use super::CgroupId;
 
 /// Messages that may wait: four times the kernel's own queue of one inotify instance.
-const WAITING_MAX: usize = 65_536;
+const WAITING_MAX: usize = if cfg!(test) { 1_024 } else { 65_536 };
 
 /// Messages taken at a time: events on one name within a batch cost one look.
-const BATCH_MAX: usize = 8_192;
+const BATCH_MAX: usize = WAITING_MAX / 8;
 
 enum Message {
     Touched(PathBuf),

@@ -1,7 +1,7 @@
 //! The mirror against a real cgroupfs.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::fixture::FixtureCgroup;
 use super::*;
@@ -167,7 +168,7 @@ fn churn_over_few_names_loses_no_end_and_no_watch() {
     let (mirror, changes) = start(fixture.path());
     let watches = mirror.health().watches;
     let mut looked_up = HashSet::new();
-    for round in 0..20_000 {
+    for round in 0..5_000 {
         let name = ["a", "b", "c", "d"][round % 4];
         let id = fixture.make(name);
         if round % 3 == 0 {
@@ -186,7 +187,6 @@ fn churn_over_few_names_loses_no_end_and_no_watch() {
         mirror.health().watches == watches
     });
     assert_eq!(mirror.health().unwatched, 0);
-    println!("{:?}", mirror.health());
 }
 
 #[test]
@@ -233,9 +233,9 @@ fn lost_events_cost_a_rescan_and_no_change() {
     let (mirror, changes) = start(fixture.path());
     let slow = changes.lock();
     let kept = fixture.make("kept/below");
-    for round in 0..40_000 {
+    for round in 0..2_000 {
         fixture.make("a");
-        if round == 39_000 {
+        if round == 1_900 {
             fixture.remove("first");
         }
         fixture.remove("a");
@@ -365,10 +365,10 @@ fn the_end_of_an_unwatched_cgroup_is_told_late() {
 }
 
 #[test]
-#[ignore = "needs root and a cgroup v1 hierarchy"]
+#[ignore = "needs root"]
 fn a_v1_rename_is_told_and_followed() {
-    let hierarchy = v1_hierarchy();
-    let fixture = FixtureCgroup::below(&hierarchy);
+    let hierarchy = V1Hierarchy::mount();
+    let fixture = FixtureCgroup::below(&hierarchy.point);
     let id = fixture.make("before");
     let below = fixture.make("before/below");
     let (mirror, changes) = start(fixture.path());
@@ -394,17 +394,50 @@ fn a_v1_rename_is_told_and_followed() {
     eventually("all three go", || gone_ids(&changes) == [new, below, id]);
 }
 
-fn v1_hierarchy() -> PathBuf {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let line = table
-        .lines()
-        .find(|line| line.contains(" - cgroup ") && line.contains("name="));
-    PathBuf::from(
-        line.expect("a named v1 hierarchy")
-            .split(' ')
-            .nth(4)
-            .unwrap(),
-    )
+/// A v1 hierarchy of no controller, mounted for a test.
+struct V1Hierarchy {
+    point: PathBuf,
+}
+
+impl V1Hierarchy {
+    const OPTIONS: &CStr = c"none,name=cgview-test";
+
+    fn mount() -> V1Hierarchy {
+        let point = std::env::temp_dir().join(format!("cgview-v1-{}", std::process::id()));
+        fs::create_dir(&point).unwrap();
+        let hierarchy = V1Hierarchy { point };
+        hierarchy.mount_again();
+        hierarchy
+    }
+
+    fn mount_again(&self) {
+        let flags = MountFlags::empty();
+        rustix::mount::mount("cgview", &self.point, "cgroup", flags, Self::OPTIONS).unwrap();
+    }
+
+    fn is_left(&self) -> bool {
+        let hierarchies = fs::read_to_string("/proc/self/cgroup").unwrap();
+        hierarchies.contains(":name=cgview-test:")
+    }
+}
+
+impl Drop for V1Hierarchy {
+    fn drop(&mut self) {
+        // The kernel keeps a hierarchy that has a dying cgroup at the unmount, and frees any
+        // other a while after.
+        for _ in 0..5 {
+            rustix::mount::unmount(&self.point, UnmountFlags::empty()).unwrap();
+            let deadline = Instant::now() + Duration::from_secs(3);
+            while self.is_left() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(10));
+            }
+            if !self.is_left() {
+                break;
+            }
+            self.mount_again();
+        }
+        fs::remove_dir(&self.point).unwrap();
+    }
 }
 
 #[test]
