@@ -155,6 +155,11 @@ struct bpf_iter_css {
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
+/* As in libbpf 1.2 and newer; Debian 12 has an older one. */
+#ifndef bpf_ksym_exists
+#define bpf_ksym_exists(symbol) (!!(symbol))
+#endif
+
 /* Not in every kernel: test with bpf_ksym_exists(). Linux 6.1 has none but cgroup_rstat_*, and
  * refuses that test of a function that it does have. */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __weak __ksym;
