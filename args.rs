@@ -79,7 +79,7 @@ struct CommandLine {
     #[arg(
         value_names = ["SOURCE", "MOUNTPOINT"],
         num_args = 1..=2,
-        required_unless_present_any = ["load", "check"]
+        required_unless_present = "load"
     )]
     dirs: Vec<PathBuf>,
 
@@ -91,9 +91,9 @@ struct CommandLine {
     #[arg(short = 'o', value_name = "OPTION", value_delimiter = ',')]
     options: Vec<String>,
 
-    /// Say what a view object holds and whether it would load here, and why not
-    #[arg(long, value_name = "FILE.bpf.o", conflicts_with_all = ["dirs", "options"])]
-    check: Option<PathBuf>,
+    /// Say what the view object FILE.bpf.o holds and whether it would load here, and why not
+    #[arg(long, conflicts_with = "options")]
+    check: bool,
 
     /// With --check: answer in JSON
     #[arg(long, requires = "check")]
@@ -113,9 +113,14 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Comm
         };
         return Ok(Command::Load(target));
     }
-    if let Some(object) = line.check {
-        let json = line.json;
-        return Ok(Command::Check { object, json });
+    if line.check {
+        return match line.dirs.as_slice() {
+            [object] => Ok(Command::Check {
+                object: object.clone(),
+                json: line.json,
+            }),
+            _ => Err(refuse("--check takes one object file")),
+        };
     }
     let (source, mountpoint) = match line.dirs.as_slice() {
         [mountpoint] => (None, mountpoint.clone()),
