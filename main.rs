@@ -15,6 +15,7 @@ use cgview::daemon::{self, Side};
 use cgview::fs::{Catalog, CgviewFs, Changes, Mounted, Mountpoint, Options, remount};
 use cgview::logging;
 use cgview::mirror::{Mirror, Version, find_cgroup2, open_source};
+use cgview::privileges::drop_unneeded;
 use crossbeam_channel::{Receiver, bounded, select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -50,6 +51,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Check { object, json } => check_object(&object, json),
         Command::Mount(args) if args.foreground => {
             logging::to_stderr();
+            become_daemon()?;
             let ending = ending()?;
             let parts = mount(&args)?;
             log::info!("mounted at {}", args.mountpoint.display());
@@ -60,7 +62,8 @@ fn run(command: Command) -> Result<(), Failure> {
             Side::Command(result) => result.map_err(Into::into),
             Side::Daemon(starting) => {
                 logging::to_syslog();
-                match ending().and_then(|ending| Ok((ending, mount(&args)?))) {
+                let started = become_daemon().and_then(|()| Ok((ending()?, mount(&args)?)));
+                match started {
                     Ok((ending, parts)) => {
                         starting.ready()?;
                         wait(&parts.mounted, &ending);
@@ -80,10 +83,16 @@ struct Parts {
     _inventory: Arc<Inventory>,
 }
 
-fn mount(args: &Args) -> Result<Parts, Failure> {
+/// What comes before any thread is started.
+fn become_daemon() -> Result<(), Failure> {
     if !rustix::process::geteuid().is_root() {
         return Err("only root can mount cgview (it loads BPF programs)".into());
     }
+    drop_unneeded().map_err(|error| format!("drop capabilities: {error}"))?;
+    Ok(())
+}
+
+fn mount(args: &Args) -> Result<Parts, Failure> {
     let path = match &args.source {
         Some(path) => path.clone(),
         None => find_cgroup2()?,
