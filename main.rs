@@ -1,15 +1,12 @@
 //! The `cgview` command: a mount helper that becomes the daemon of its mount.
 
 use std::error::Error;
-use std::io::{Read as _, Write as _};
-use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use cgview::args::{self, Args, Command};
-use cgview::bpf::object::{self, Target};
-use cgview::bpf::{BUILTIN, Engine, Instance, Links, Settings};
+use cgview::bpf::{BUILTIN, Engine, Instance, Links, Settings, loader};
 use cgview::daemon::{self, Side};
 use cgview::fs::{Catalog, CgviewFs, Changes, Mounted, Mountpoint, remount};
 use cgview::logging;
@@ -45,7 +42,7 @@ fn run(command: Command) -> Result<(), Failure> {
             mountpoint,
             options,
         } => Ok(remount(&mountpoint, &options)?),
-        Command::Load { dir, cgroup } => load(&dir, &cgroup),
+        Command::Load { dir, cgroup } => Ok(loader::serve(&dir, &cgroup)?),
         Command::Mount(args) if args.foreground => {
             logging::to_stderr();
             let ending = ending()?;
@@ -115,21 +112,6 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
     // Mounted is not enough: it has to answer.
     std::fs::metadata(&args.mountpoint)?;
     Ok(Parts(mounted, engine))
-}
-
-fn load(dir: &Path, cgroup: &Path) -> Result<(), Failure> {
-    let mut elf = Vec::new();
-    std::io::stdin().read_to_end(&mut elf)?;
-    let cgroup = std::fs::File::open(cgroup)?;
-    let target = Target {
-        dir,
-        cgroup: cgroup.as_fd(),
-    };
-    let manifest = object::load(&elf, Some(&target));
-    let mut stdout = std::io::stdout().lock();
-    serde_json::to_writer(&mut stdout, &manifest)?;
-    stdout.flush()?;
-    Ok(())
 }
 
 /// Gets a message when a signal asks for the end.

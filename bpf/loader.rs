@@ -1,7 +1,9 @@
 //! Starts the loader process for an object and takes its answer. The daemon itself parses no
 //! object: a file that crashes or hangs the loader costs that file, not the mount.
 
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -9,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::manifest::Manifest;
+use super::object::{self, Target};
 
 /// Longest time that a loader may take: verifying a large program on a slow machine takes seconds.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -46,6 +49,21 @@ pub(super) fn load(elf: &[u8], dir: &Path, cgroup: &Path) -> io::Result<Manifest
         }),
         Err(error) => Err(error),
     }
+}
+
+/// Is the loader: loads the object on standard input and answers on standard output.
+///
+/// # Errors
+/// When it cannot read, open the cgroup or answer.
+pub fn serve(dir: &Path, cgroup: &Path) -> io::Result<()> {
+    let mut elf = Vec::new();
+    io::stdin().read_to_end(&mut elf)?;
+    let cgroup = File::open(cgroup)?;
+    let cgroup = cgroup.as_fd();
+    let manifest = object::load(&elf, Some(&Target { dir, cgroup }));
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer(&mut stdout, &manifest)?;
+    stdout.flush()
 }
 
 /// Feeds the object and reads the answer, which ends when the loader does.
