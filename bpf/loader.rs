@@ -17,16 +17,17 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const MAX_ANSWER_BYTES: u64 = 16 << 20;
 
 /// The hidden argument that makes a process of this program the loader.
-pub const ARGUMENT: &str = "--load-into";
+const ARGUMENT: &str = "--load";
 
-/// Loads `elf`, pinning into `dir`, with cgroup programs attached to the cgroup at `cgroup`.
+/// Loads `elf`, pinning into the first of `target`, with cgroup programs attached to the cgroup at
+/// the second; without a target it is only checked.
 /// What is wrong with the object is in the manifest's `error`; an `Err` means that no loader
 /// could be started or that it did not answer.
-pub(super) fn load(elf: &[u8], dir: &Path, cgroup: &Path) -> io::Result<Manifest> {
+pub(super) fn load(elf: &[u8], target: Option<(&Path, &Path)>) -> io::Result<Manifest> {
+    let target = target.into_iter().flat_map(|(dir, cgroup)| [dir, cgroup]);
     let mut child = Command::new("/proc/self/exe")
         .arg(ARGUMENT)
-        .arg(dir)
-        .arg(cgroup)
+        .args(target)
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
