@@ -9,8 +9,8 @@
  *		struct cgview_hist lat CGVIEW_HIST("ns", "run-queue latency");
  *	};
  *	static __always_inline int fill_wait(struct cgroup *cgrp, struct wait *r) { ... return 0; }
- *	CGVIEW_RECORD(wait, struct wait, fill_wait, "How long the tasks of a cgroup wait for a
- *CPU"); char LICENSE[] SEC("license") = "Dual MIT/GPL";
+ *	CGVIEW_RECORD(wait, struct wait, fill_wait, "How long tasks wait for a CPU");
+ *	char LICENSE[] SEC("license") = "Dual MIT/GPL";
  *
  * The fill function runs for one cgroup (a read of its file) and for every cgroup of a subtree (a
  * sweep). It gets a zeroed record, and returns 0, or anything else for "no record here".
