@@ -90,16 +90,16 @@ struct task_group {
 
 enum memcg_memory_event { MEMCG_HIGH, MEMCG_MAX, MEMCG_OOM, MEMCG_OOM_KILL };
 
-/* floor(part * total / whole) for part <= whole < 2^56, in digits of as many bits as fit. */
+/* floor(part * total / whole) for part <= whole < 2^62, in digits of as many bits as fit. */
 static __always_inline __u64 scale(__u64 part, __u64 total, __u64 whole)
 {
-	__u32 bits = 62 - cgview_log2(whole), left = 64;
+	__u32 bits = 62 - cgview_log2(whole), left = cgview_log2(total) + 1;
 	__u64 result = 0, rest = 0;
 
-	if (bits > 62 || bits < 7)
+	if (!bits || bits > 62)
 		return 0;
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < 10 && left; i++) {
+	for (int i = 0; i < 64 && left; i++) {
 		__u32 take = left < bits ? left : bits;
 
 		left -= take;
@@ -177,7 +177,7 @@ static int count_set(__u32 i, struct count *count)
 	if (count->next == count->head)
 		return 1;
 	link = (void *)count->next - bpf_core_field_offset(struct cgrp_cset_link, cset_link);
-	if ((__u64)cgview_get(link, cgrp) != count->cgrp)
+	if ((__u64)BPF_CORE_READ(link, cgrp) != count->cgrp)
 		return 1;
 	count->threads += BPF_CORE_READ(link, cset, nr_tasks);
 	count->next = (__u64)BPF_CORE_READ(link, cset_link.next);
