@@ -1,6 +1,8 @@
 //! What an object holds, as plain values: the loader process finds it out (from ELF, BTF and the
 //! kernel's answers) and hands it to the daemon, which never parses an object itself.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The outcome of loading, or merely checking, one view object.
@@ -33,6 +35,74 @@ pub struct ViewInfo {
     pub sweep: Option<ProgramInfo>,
     /// A pre-order cgroup iterator that does the same, under cgroup_mutex.
     pub walk: Option<ProgramInfo>,
+}
+
+impl Manifest {
+    /// Why the object, or one of its views, would not work here; `None` when all would.
+    pub fn unusable(&self) -> Option<&str> {
+        if let Some(error) = &self.error {
+            return Some(error);
+        }
+        if self.views.is_empty() {
+            return Some("it has no iter/cgroup program");
+        }
+        self.views
+            .iter()
+            .find_map(|view| view.program.missing.as_deref())
+    }
+}
+
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for view in &self.views {
+            let kind = if view.record.is_some() {
+                "record"
+            } else {
+                "text"
+            };
+            writeln!(f, "view {} ({kind}) {}", view.name, view.program)?;
+            for part in view.sweep.iter().chain(&view.walk) {
+                writeln!(f, "  program {} {part}", part.name)?;
+            }
+        }
+        for collector in &self.collectors {
+            writeln!(f, "collector {} {collector}", collector.name)?;
+        }
+        for map in &self.maps {
+            writeln!(f, "map {} size_bytes {}", map.name, map.size_bytes)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ProgramInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} verified_insns {}", self.section, self.verified_insns)?;
+        match &self.missing {
+            None => Ok(()),
+            Some(reason) => write!(f, " unavailable: {}", reason.replace('\n', " | ")),
+        }
+    }
+}
+
+impl ViewInfo {
+    /// A text view of which no more than its name is known.
+    pub fn text(name: &str) -> ViewInfo {
+        ViewInfo {
+            name: name.to_owned(),
+            help: String::new(),
+            program: ProgramInfo {
+                name: name.to_owned(),
+                section: "iter/cgroup".to_owned(),
+                verified_insns: 0,
+                missing: None,
+            },
+            order: Order::Itself,
+            record: None,
+            sweep: None,
+            walk: None,
+        }
+    }
 }
 
 /// The order of a cgroup iterator (`enum bpf_cgroup_iter_order` of the kernel).

@@ -102,7 +102,9 @@ fn open(elf: &[u8]) -> Result<OpenObject, String> {
     if elf.is_empty() {
         return Err("the file is empty".to_owned());
     }
-    let opened = ObjectBuilder::default().open_memory(elf);
+    let opened = ObjectBuilder::default()
+        .name("object")
+        .and_then(|builder| builder.open_memory(elf));
     opened.map_err(|error| {
         let log = std::mem::take(&mut *LOG.lock());
         condense(&log).unwrap_or_else(|| error.to_string())
@@ -248,7 +250,7 @@ fn programs_mut(manifest: &mut Manifest) -> impl Iterator<Item = &mut ProgramInf
 }
 
 /// One number out of /proc/self/fdinfo (kernel/bpf/syscall.c `bpf_prog_show_fdinfo`).
-fn fdinfo(fd: BorrowedFd<'_>, key: &str) -> Option<u64> {
+pub(super) fn fdinfo(fd: BorrowedFd<'_>, key: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
     text.lines().find_map(|line| {
         line.strip_prefix(key)?

@@ -14,6 +14,8 @@ use super::{CgviewFs, Found, attr};
 /// The directory's name.
 pub(super) const NAME: &str = ".cgview";
 
+const STATUS: &str = "status";
+const STATUS_JSON: &str = "status.json";
 const VIEWS: &str = "views";
 const PROM: &str = "prom";
 const HELP: &str = "help";
@@ -52,6 +54,8 @@ impl CgviewFs {
         };
         match of {
             ControlNode::Top => vec![
+                (STATUS.into(), ControlNode::Status),
+                (STATUS_JSON.into(), ControlNode::StatusJson),
                 (VIEWS.into(), ControlNode::Views),
                 (PROM.into(), ControlNode::Prom),
             ],
@@ -122,7 +126,8 @@ impl CgviewFs {
                 let view = self.named(name)?;
                 self.prometheus_of_all(&view)
             }
-            ControlNode::Status | ControlNode::StatusJson => Err(Error::NoSuchName),
+            ControlNode::Status => Ok(self.status().text()),
+            ControlNode::StatusJson => Ok(self.status().json()),
             ControlNode::Top | ControlNode::Views | ControlNode::View(_) | ControlNode::Prom => {
                 Err(Error::WrongKind)
             }

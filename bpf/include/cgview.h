@@ -9,8 +9,8 @@
  *		struct cgview_hist lat CGVIEW_HIST("ns", "run-queue latency");
  *	};
  *	static __always_inline int fill_wait(struct cgroup *cgrp, struct wait *r) { ... return 0; }
- *	CGVIEW_RECORD(wait, struct wait, fill_wait, "How long the tasks of a cgroup wait for a
- *CPU"); char LICENSE[] SEC("license") = "Dual MIT/GPL";
+ *	CGVIEW_RECORD(wait, struct wait, fill_wait, "How long tasks wait for a CPU");
+ *	char LICENSE[] SEC("license") = "Dual MIT/GPL";
  *
  * The fill function runs for one cgroup (a read of its file) and for every cgroup of a subtree (a
  * sweep). It gets a zeroed record, and returns 0, or anything else for "no record here".
@@ -42,6 +42,16 @@
 /* Said of a view, record or text, ahead of its program. */
 #define CGVIEW_NAME(view, name) int view(struct bpf_iter__cgroup *ctx) cgview__tag("name=" name)
 #define CGVIEW_HELP(view, help) int view(struct bpf_iter__cgroup *ctx) cgview__tag("help=" help)
+/*
+ * Said of a program that writes records itself, each by one bpf_seq_write(): a record with key
+ * members is a row, of which a cgroup may have any number. All rows of a read have to fit into the
+ * kernel's buffer (32 KiB), else the read fails as a whole. A subtree is read cgroup by cgroup.
+ */
+#define CGVIEW_ROWS(view, rec, help)                                                               \
+	int view(struct bpf_iter__cgroup *ctx) cgview__tag("record=" #rec)                         \
+		cgview__tag("help=" help);                                                         \
+	/* Without a variable of that type, clang leaves it out of the object's BTF. */            \
+	const rec view##_row_type = {}
 /* What one read walks instead of the cgroup alone: "pre", "post", "up" or (Linux 7) "children". */
 #define CGVIEW_ORDER(view, order) int view(struct bpf_iter__cgroup *ctx) cgview__tag("order=" order)
 

@@ -59,6 +59,27 @@ static __always_inline __u64 cgview_ancestor_id(struct cgroup *cgrp, int level)
 			      ((id) = cgview_ancestor_id(cgrp, __level));                          \
 	     __level++)
 
+/* The value of a key in a hash map, made from `initial` where there is none; NULL if the map is full. */
+static __always_inline void *cgview_lookup_or_add(void *map, const void *key, const void *initial)
+{
+	void *value = bpf_map_lookup_elem(map, key);
+
+	if (value)
+		return value;
+	bpf_map_update_elem(map, key, initial, BPF_NOEXIST);
+	return bpf_map_lookup_elem(map, key);
+}
+
+/* Deletes a cgroup's entry from a map by cgroup id; for SEC("tp_btf/cgroup_release"). */
+static __always_inline int cgview_forget(void *map, struct cgroup *cgrp)
+{
+	__u64 id = cgview_id(cgrp);
+
+	if (cgview_is_v2(cgrp))
+		bpf_map_delete_elem(map, &id);
+	return 0;
+}
+
 /* Brings rstat of the cgroup and all below up to date; sleeps. */
 static __always_inline void cgview_flush(struct cgroup *cgrp)
 {

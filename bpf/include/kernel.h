@@ -60,6 +60,9 @@ enum cgroup_subsys_id { cpu_cgrp_id, io_cgrp_id, memory_cgrp_id, pids_cgrp_id };
 
 enum { CSS_ONLINE = 1 << 1 };
 
+/* For bpf_iter_css_task_new(): processes, not each of their threads. */
+enum { CSS_TASK_ITER_PROCS = 1 << 0 };
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct list_head {
@@ -67,6 +70,7 @@ struct list_head {
 };
 
 struct kernfs_node {
+	const char *name;
 	__u64 id;
 };
 
@@ -123,6 +127,7 @@ struct cgrp_cset_link {
 struct task_struct {
 	int pid;
 	int tgid;
+	char comm[16];
 	struct css_set *cgroups;
 };
 
@@ -149,11 +154,20 @@ struct bpf_iter_css {
 	__u64 opaque[3];
 };
 
+struct bpf_iter_css_task {
+	__u64 opaque[1];
+};
+
 #endif /* __VMLINUX_H__ */
 
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
+
+/* As in libbpf 1.2 and newer; Debian 12 has an older one. */
+#ifndef bpf_ksym_exists
+#define bpf_ksym_exists(symbol) (!!(symbol))
+#endif
 
 /* Not in every kernel: test with bpf_ksym_exists(). Linux 6.1 has none but cgroup_rstat_*, and
  * refuses that test of a function that it does have. */
@@ -167,6 +181,10 @@ extern int bpf_iter_css_new(struct bpf_iter_css *it, struct cgroup_subsys_state 
 			    unsigned int flags) __weak __ksym;
 extern struct cgroup_subsys_state *bpf_iter_css_next(struct bpf_iter_css *it) __weak __ksym;
 extern void bpf_iter_css_destroy(struct bpf_iter_css *it) __weak __ksym;
+extern int bpf_iter_css_task_new(struct bpf_iter_css_task *it, struct cgroup_subsys_state *css,
+				 unsigned int flags) __weak __ksym;
+extern struct task_struct *bpf_iter_css_task_next(struct bpf_iter_css_task *it) __weak __ksym;
+extern void bpf_iter_css_task_destroy(struct bpf_iter_css_task *it) __weak __ksym;
 extern void css_rstat_flush(struct cgroup_subsys_state *css) __weak __ksym;
 extern void cgroup_rstat_flush(struct cgroup *cgrp) __weak __ksym;
 extern void css_rstat_updated(struct cgroup_subsys_state *css, int cpu) __weak __ksym;

@@ -266,11 +266,7 @@ static __always_inline int fill_stats(struct cgroup *cgrp, struct stats *r)
 SEC("tp_btf/cgroup_release")
 int BPF_PROG(stats_release, struct cgroup *cgrp)
 {
-	__u64 id = cgview_id(cgrp);
-
-	if (cgview_is_v2(cgrp))
-		bpf_map_delete_elem(&shown, &id);
-	return 0;
+	return cgview_forget(&shown, cgrp);
 }
 
 CGVIEW_RECORD_FLUSHED(stats, struct stats, fill_stats,

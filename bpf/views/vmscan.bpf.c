@@ -77,12 +77,8 @@ static __always_inline void take(struct reclaim *from, struct reclaim *amount)
 static __always_inline struct total *total_of(__u64 id)
 {
 	static const struct total none;
-	struct total *total = bpf_map_lookup_elem(&totals, &id);
 
-	if (total)
-		return total;
-	bpf_map_update_elem(&totals, &id, &none, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&totals, &id);
+	return cgview_lookup_or_add(&totals, &id, &none);
 }
 
 static __always_inline void add_to_ancestors(struct cgroup *cgrp, const struct reclaim *amount)
