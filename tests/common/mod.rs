@@ -3,6 +3,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+mod resident;
+pub mod watched;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -12,6 +15,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+pub use resident::Resident;
 
 /// The program under test.
 pub const CGVIEW: &str = env!("CARGO_BIN_EXE_cgview");
