@@ -14,4 +14,5 @@ pub mod fs;
 pub mod logging;
 pub mod mirror;
 pub mod mounts;
+pub mod privileges;
 mod sys;

@@ -1,20 +1,18 @@
 //! The `cgview` command: a mount helper that becomes the daemon of its mount.
 
 use std::error::Error;
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use cgview::args::{self, Args, Command};
-use cgview::bpf::object::{self, Target};
-use cgview::bpf::{Engine, Instance, Inventory, Links, Settings, Shelf, Watch, check};
+use cgview::bpf::{Engine, Instance, Inventory, Links, Settings, Shelf, Watch, check, loader};
 use cgview::daemon::{self, Side};
 use cgview::fs::{Catalog, CgviewFs, Changes, Mounted, Mountpoint, Options, remount};
 use cgview::logging;
 use cgview::mirror::{Mirror, Version, find_cgroup2, open_source};
+use cgview::privileges::drop_unneeded;
 use crossbeam_channel::{Receiver, bounded, select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -46,10 +44,11 @@ fn run(command: Command) -> Result<(), Failure> {
             mountpoint,
             options,
         } => Ok(remount(&mountpoint, &options)?),
-        Command::Load(target) => load(target.as_ref()),
+        Command::Load(target) => Ok(loader::serve(target.as_ref())?),
         Command::Check { object, json } => check_object(&object, json),
         Command::Mount(args) if args.foreground => {
             logging::to_stderr();
+            become_daemon()?;
             let ending = ending()?;
             let parts = mount(&args)?;
             log::info!("mounted at {}", args.mountpoint.display());
@@ -60,7 +59,8 @@ fn run(command: Command) -> Result<(), Failure> {
             Side::Command(result) => result.map_err(Into::into),
             Side::Daemon(starting) => {
                 logging::to_syslog();
-                match ending().and_then(|ending| Ok((ending, mount(&args)?))) {
+                let started = become_daemon().and_then(|()| Ok((ending()?, mount(&args)?)));
+                match started {
                     Ok((ending, parts)) => {
                         starting.ready()?;
                         wait(&parts.mounted, &ending);
@@ -80,10 +80,16 @@ struct Parts {
     _inventory: Arc<Inventory>,
 }
 
-fn mount(args: &Args) -> Result<Parts, Failure> {
+/// What comes before any thread is started.
+fn become_daemon() -> Result<(), Failure> {
     if !rustix::process::geteuid().is_root() {
         return Err("only root can mount cgview (it loads BPF programs)".into());
     }
+    drop_unneeded().map_err(|error| format!("drop capabilities: {error}"))?;
+    Ok(())
+}
+
+fn mount(args: &Args) -> Result<Parts, Failure> {
     let path = match &args.source {
         Some(path) => path.clone(),
         None => find_cgroup2()?,
@@ -124,23 +130,6 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
         _watch: watch,
         _inventory: inventory,
     })
-}
-
-fn load(target: Option<&(PathBuf, PathBuf)>) -> Result<(), Failure> {
-    let mut elf = Vec::new();
-    std::io::stdin().read_to_end(&mut elf)?;
-    let manifest = match target {
-        None => object::load(&elf, None),
-        Some((dir, cgroup)) => {
-            let cgroup = File::open(cgroup)?;
-            let cgroup = cgroup.as_fd();
-            object::load(&elf, Some(&Target { dir, cgroup }))
-        }
-    };
-    let mut stdout = std::io::stdout().lock();
-    serde_json::to_writer(&mut stdout, &manifest)?;
-    stdout.flush()?;
-    Ok(())
 }
 
 fn check_object(path: &Path, json: bool) -> Result<(), Failure> {

@@ -3,7 +3,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-mod resident;
+pub mod burn;
+pub mod readers;
+pub mod resident;
 pub mod watched;
 
 use std::ffi::OsStr;
@@ -15,8 +17,6 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-
-pub use resident::Resident;
 
 /// The program under test.
 pub const CGVIEW: &str = env!("CARGO_BIN_EXE_cgview");
