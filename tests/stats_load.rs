@@ -6,11 +6,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use common::resident::Resident;
 use common::watched::{EVENTS, Watched, same_as};
-use common::{FixtureCgroup, MountedCgview, Resident, eventually, has_controller, value};
+use common::{FixtureCgroup, MountedCgview, eventually, has_controller, value};
 
-/// The parts of CPU time may differ from cpu.stat by a tick, at 100 Hz the longest.
-const TICK_USEC: u64 = 10_000;
+/// How user and system time share the exact usage comes from ticks, and depends on when it was asked
+/// for before: ours and that of cpu.stat stay some ticks apart, more where a guest's ticks come late.
+const TICKS_USEC: u64 = 100_000;
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
@@ -71,8 +73,8 @@ fn cpu_time_is_that_of_cpu_stat_while_it_runs() {
             for key in ["user_usec", "system_usec"] {
                 let (part, native) = watched.bracketed(key, "cpu.stat", key);
                 let (least, most) = (
-                    native.start().saturating_sub(TICK_USEC),
-                    native.end() + TICK_USEC,
+                    native.start().saturating_sub(TICKS_USEC),
+                    native.end() + TICKS_USEC,
                 );
                 assert!(
                     (least..=most).contains(&part),
