@@ -33,12 +33,19 @@ static __always_inline bool cgview_is_v2(struct cgroup *cgrp)
 	return cgrp->root->hierarchy_id == 0;
 }
 
-/* A controller's state of this very cgroup; NULL where it is not enabled or not in the kernel. */
+/*
+ * A controller's state of this very cgroup; NULL where it is not in the kernel or not enabled, also
+ * where it works unseen because another needs it, as memory does for io.
+ */
 #define cgview_css(cgrp, controller)                                                               \
-	(bpf_core_enum_value_exists(enum cgroup_subsys_id, controller##_cgrp_id)                   \
-		 ? (cgrp)->subsys[bpf_core_enum_value(enum cgroup_subsys_id,                       \
-						      controller##_cgrp_id)]                       \
-		 : NULL)
+	({                                                                                         \
+		struct cgroup_subsys_state *__css = NULL;                                          \
+                                                                                                   \
+		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, controller##_cgrp_id))       \
+			__css = (cgrp)->subsys[bpf_core_enum_value(enum cgroup_subsys_id,          \
+								   controller##_cgrp_id)];         \
+		__css && __css->flags &CSS_VISIBLE ? __css : NULL;                                 \
+	})
 
 /* The cgroup v2 that a task is in; a task from bpf_get_current_task_btf() or a tp_btf argument. */
 static __always_inline struct cgroup *cgview_task_cgroup(struct task_struct *task)

@@ -63,7 +63,7 @@ enum bpf_cgroup_iter_order {
 /* Values that differ between kernels: read with bpf_core_enum_value(). */
 enum cgroup_subsys_id { cpu_cgrp_id, io_cgrp_id, memory_cgrp_id, pids_cgrp_id };
 
-enum { CSS_ONLINE = 1 << 1 };
+enum { CSS_ONLINE = 1 << 1, CSS_VISIBLE = 1 << 3 };
 
 /* For bpf_iter_css_task_new(): processes, not each of their threads. */
 enum { CSS_TASK_ITER_PROCS = 1 << 0 };

@@ -253,9 +253,9 @@ static __always_inline int fill_stats(struct cgroup *cgrp, struct stats *r)
 	r->nr_descendants = cgrp->nr_descendants;
 	r->nr_dying_descendants = cgrp->nr_dying_descendants;
 	r->nr_threads = nr_threads(cgrp);
-	fill_throttling(cgview_css(cgrp, cpu), r);
 	if (!cgrp->level)
 		return 0;
+	fill_throttling(cgview_css(cgrp, cpu), r);
 	if (cgview_is_v2(cgrp))
 		fill_cpu(cgrp, r);
 	fill_pids(cgview_css(cgrp, pids), r);

@@ -4,6 +4,9 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod burn;
+pub mod readers;
+pub mod resident;
+pub mod watched;
 
 use std::ffi::OsStr;
 use std::fs;
