@@ -129,7 +129,8 @@ fn write_before(out: &mut [u8], end: usize, value: Value<'_>) {
         Value::Hundredths { whole, hundredths } => {
             hundredths_before(out, end, whole, hundredths);
         }
-        Value::Absent | Value::Text(_) => {
+        Value::Absent => out[end - ABSENT.len()..end].copy_from_slice(ABSENT),
+        Value::Text(_) => {
             let mut word = Vec::new();
             push_value(value, &mut word);
             out[end - word.len()..end].copy_from_slice(&word);
