@@ -18,7 +18,8 @@ struct stats {
 	__u64 nr_descendants CGVIEW_GAUGE("", "live cgroups below");
 	__u64 nr_dying_descendants CGVIEW_GAUGE("", "removed cgroups below that are still in use");
 	__u64 nr_threads CGVIEW_GAUGE("", "threads in this cgroup alone") CGVIEW_ABSENT;
-	__u64 usage CGVIEW_COUNTER("ns", "CPU time, with descendants") CGVIEW_ABSENT;
+	__u64 usage CGVIEW_COUNTER("ns", "CPU time, with descendants")
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
 	__u64 user CGVIEW_COUNTER("ns", "of it in user mode") CGVIEW_ABSENT;
 	__u64 system CGVIEW_COUNTER("ns", "of it in the kernel") CGVIEW_ABSENT;
 	__u64 nr_periods CGVIEW_COUNTER("", "bandwidth periods that have passed") CGVIEW_ABSENT;
@@ -29,12 +30,14 @@ struct stats {
 	__u64 memory_current CGVIEW_GAUGE("bytes", "memory, with descendants") CGVIEW_ABSENT;
 	__u64 memory_peak CGVIEW_GAUGE("bytes", "most memory ever") CGVIEW_ABSENT;
 	__u64 swap_current CGVIEW_GAUGE("bytes", "swap, with descendants") CGVIEW_ABSENT;
-	__u64 memory_events_high CGVIEW_COUNTER("", "times over memory.high") CGVIEW_ABSENT;
-	__u64 memory_events_max CGVIEW_COUNTER("", "times at memory.max") CGVIEW_ABSENT;
-	__u64 memory_events_oom CGVIEW_COUNTER("",
-					       "allocations that found no memory") CGVIEW_ABSENT;
-	__u64 memory_events_oom_kill CGVIEW_COUNTER("",
-						    "processes killed for memory") CGVIEW_ABSENT;
+	__u64 memory_events_high CGVIEW_COUNTER("", "times over memory.high")
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
+	__u64 memory_events_max CGVIEW_COUNTER("", "times at memory.max")
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
+	__u64 memory_events_oom CGVIEW_COUNTER("", "allocations that found no memory")
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
+	__u64 memory_events_oom_kill CGVIEW_COUNTER("", "processes killed for memory")
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
 };
 
 struct split {
