@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* A view that the verifier refuses everywhere: its loop has no end. */
+#include "cgview.h"
+
+SEC("iter/cgroup")
+int refused(struct bpf_iter__cgroup *ctx)
+{
+	volatile __u64 sum = 0;
+
+	for (;;)
+		sum += bpf_ktime_get_ns();
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
