@@ -1,16 +1,13 @@
 //! The `cgview` command: a mount helper that becomes the daemon of its mount.
 
 use std::error::Error;
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use cgview::args::{self, Args, Command};
-use cgview::bpf::object::{self, Target};
-use cgview::bpf::{Engine, Instance, Inventory, Links, Settings, Shelf, Watch, check};
+use cgview::bpf::{Engine, Instance, Inventory, Links, Settings, Shelf, Watch, check, loader};
 use cgview::daemon::{self, Side};
 use cgview::fs::{Catalog, CgviewFs, Changes, Mounted, Mountpoint, Options, remount};
 use cgview::logging;
@@ -47,7 +44,7 @@ fn run(command: Command) -> Result<(), Failure> {
             mountpoint,
             options,
         } => Ok(remount(&mountpoint, &options)?),
-        Command::Load(target) => load(target.as_ref()),
+        Command::Load(target) => Ok(loader::serve(target.as_ref())?),
         Command::Check { object, json } => check_object(&object, json),
         Command::Mount(args) if args.foreground => {
             logging::to_stderr();
@@ -133,23 +130,6 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
         _watch: watch,
         _inventory: inventory,
     })
-}
-
-fn load(target: Option<&(PathBuf, PathBuf)>) -> Result<(), Failure> {
-    let mut elf = Vec::new();
-    std::io::stdin().read_to_end(&mut elf)?;
-    let manifest = match target {
-        None => object::load(&elf, None),
-        Some((dir, cgroup)) => {
-            let cgroup = File::open(cgroup)?;
-            let cgroup = cgroup.as_fd();
-            object::load(&elf, Some(&Target { dir, cgroup }))
-        }
-    };
-    let mut stdout = std::io::stdout().lock();
-    serde_json::to_writer(&mut stdout, &manifest)?;
-    stdout.flush()?;
-    Ok(())
 }
 
 fn check_object(path: &Path, json: bool) -> Result<(), Failure> {

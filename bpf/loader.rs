@@ -1,14 +1,17 @@
 //! Starts the loader process for an object and takes its answer. The daemon itself parses no
 //! object: a file that crashes or hangs the loader costs that file, not the mount.
 
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use super::manifest::Manifest;
+use super::object::{self, Target};
 
 /// Longest time that a loader may take: verifying a large program on a slow machine takes seconds.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -17,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const MAX_ANSWER_BYTES: u64 = 16 << 20;
 
 /// The hidden argument that makes a process of this program the loader.
-const ARGUMENT: &str = "--load";
+pub const ARGUMENT: &str = "--load";
 
 /// Loads `elf`, pinning into the first of `target`, with cgroup programs attached to the cgroup at
 /// the second; without a target it is only checked.
@@ -47,6 +50,26 @@ pub(super) fn load(elf: &[u8], target: Option<(&Path, &Path)>) -> io::Result<Man
         }),
         Err(error) => Err(error),
     }
+}
+
+/// Is the loader: loads the object on standard input and answers on standard output.
+///
+/// # Errors
+/// When it cannot read, open the cgroup or answer.
+pub fn serve(target: Option<&(PathBuf, PathBuf)>) -> io::Result<()> {
+    let mut elf = Vec::new();
+    io::stdin().read_to_end(&mut elf)?;
+    let manifest = match target {
+        None => object::load(&elf, None),
+        Some((dir, cgroup)) => {
+            let cgroup = File::open(cgroup)?;
+            let cgroup = cgroup.as_fd();
+            object::load(&elf, Some(&Target { dir, cgroup }))
+        }
+    };
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer(&mut stdout, &manifest)?;
+    stdout.flush()
 }
 
 /// Feeds the object and reads the answer, which ends when the loader does.

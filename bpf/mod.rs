@@ -6,7 +6,7 @@ mod instance;
 mod inventory;
 mod layout;
 mod links;
-mod loader;
+pub mod loader;
 pub mod manifest;
 pub mod object;
 pub mod render;

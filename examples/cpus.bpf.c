@@ -82,9 +82,10 @@ int cpus(struct bpf_iter__cgroup *ctx)
 	if (!cgrp || !cgview_is_v2(cgrp))
 		return 0;
 	id = cgview_id(cgrp);
-	for (row.cpu = 0; row.cpu < cgview_nr_cpus; row.cpu++) {
-		struct use *use = bpf_map_lookup_percpu_elem(&uses, &id, row.cpu);
+	for (__u32 cpu = 0; cpu < cgview_nr_cpus; cpu++) {
+		struct use *use = bpf_map_lookup_percpu_elem(&uses, &id, cpu);
 
+		row.cpu = cpu;
 		row.run = use ? use->run : 0;
 		row.switches = use ? use->switches : 0;
 		bpf_seq_write(ctx->meta->seq, &row, sizeof(row));

@@ -9,7 +9,7 @@
 
 CGVIEW_HELP(wait, "The cgroup's id and its tasks' longest wait for a CPU in ns");
 
-/* By thread id: since when it waits, in ns. Preallocated: this runs under run queue locks. */
+/* By thread id: since when it waits, in ns. Preallocated: used under run queue locks. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -39,12 +39,12 @@ static __always_inline int begin(struct task_struct *task, __u64 flags)
 
 static __always_inline void end(struct task_struct *task)
 {
+	__u64 id = cgview_id(cgview_task_cgroup(task)), none = 0, *max;
 	int tid = task->pid;
-	__u64 *since = bpf_map_lookup_elem(&waiting, &tid), *max, none = 0, id;
+	__u64 *since = bpf_map_lookup_elem(&waiting, &tid);
 
 	if (!since)
 		return;
-	id = cgview_id(cgview_task_cgroup(task));
 	max = cgview_lookup_or_add(&longest, &id, &none);
 	if (max)
 		cgview_max(max, bpf_ktime_get_ns() - *since);
@@ -89,7 +89,6 @@ int wait(struct bpf_iter__cgroup *ctx)
 	struct cgroup *cgrp = ctx->cgroup;
 	__u64 id, *max;
 
-	/* The last call has no cgroup. */
 	if (!cgrp || !cgview_is_v2(cgrp))
 		return 0;
 	id = cgview_id(cgrp);

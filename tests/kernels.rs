@@ -43,10 +43,10 @@ const EXPECTED: &[(&str, &[(&str, bool)])] = &[
         ],
     ),
     (
-        "6.12-hybrid",
+        "6.1-hybrid",
         &[
-            ("stats_sweep", true),
-            ("vmscan_sweep", true),
+            ("stats_sweep", false),
+            ("vmscan_sweep", false),
             ("vmscan_flush", true),
         ],
     ),

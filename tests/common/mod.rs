@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod burn;
 pub mod objects;
 
 use std::ffi::OsStr;
