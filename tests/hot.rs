@@ -181,7 +181,9 @@ fn optional_programs_may_be_missing() {
     let placed = Placed::new();
     let path = placed.put("optional", &object("optional", &[]));
     let view = placed.mount.join("which");
-    promptly("which", || says(&view, "there 1 nowhere 0 refused 0\n"));
+    promptly("which", || {
+        says(&view, "there 1 nowhere 0 unattached 0 refused 0\n")
+    });
     assert!(is_absent(&placed.mount.join("refused")));
     let status = placed.status_of(&path);
     let named = |list: &str, name: &str| {
@@ -191,6 +193,7 @@ fn optional_programs_may_be_missing() {
     assert_eq!(named("collectors", "there")["live"], true);
     let nowhere = text(&named("collectors", "nowhere")["reason"]);
     assert!(nowhere.contains("cgview_no_such_tracepoint"), "{nowhere}");
+    assert_eq!(named("collectors", "unattached")["live"], false);
     let refused = text(&named("views", "refused")["reason"]);
     assert!(refused.contains("invalid mem access"), "{refused}");
 }

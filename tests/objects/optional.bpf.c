@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Optional programs: one that every kernel takes, a collector whose hook no kernel has, and a view that the verifier
- * refuses everywhere.
+ * Optional programs: one that every kernel takes, collectors whose hooks no kernel has, which shows at the load of one
+ * and at the attachment of the other, and a view that the verifier refuses everywhere.
  */
 #include "cgview.h"
 
 CGVIEW_OPTIONAL(there);
 CGVIEW_OPTIONAL(nowhere);
+CGVIEW_OPTIONAL(unattached);
 CGVIEW_OPTIONAL(refused);
 
 SEC("?tp_btf/sched_process_exec")
@@ -21,6 +22,12 @@ int BPF_PROG(nowhere)
 	return 0;
 }
 
+SEC("?kprobe/cgview_no_such_function")
+int unattached(void *ctx)
+{
+	return 0;
+}
+
 SEC("?iter/cgroup")
 int refused(struct bpf_iter__cgroup *ctx)
 {
@@ -31,8 +38,9 @@ SEC("iter/cgroup")
 int which(struct bpf_iter__cgroup *ctx)
 {
 	if (ctx->cgroup)
-		BPF_SEQ_PRINTF(ctx->meta->seq, "there %d nowhere %d refused %d\n", cgview_has_there,
-			       cgview_has_nowhere, cgview_has_refused);
+		BPF_SEQ_PRINTF(ctx->meta->seq, "there %d nowhere %d unattached %d refused %d\n",
+			       cgview_has_there, cgview_has_nowhere, cgview_has_unattached,
+			       cgview_has_refused);
 	return 0;
 }
 
