@@ -135,7 +135,7 @@ impl CgviewFs {
                 form,
             };
             match self.view_of(file) {
-                Ok(view) if has_form(&view, form) => return Ok(self.file_attr(file)?),
+                Ok(view) if has_form(&view, form) => return self.file_attr(file),
                 Ok(_) | Err(Error::Stale) => {}
                 Err(error) => return Err(error),
             }
