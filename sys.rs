@@ -57,10 +57,20 @@ pub fn cgroup_iter_link(
     cgroup: BorrowedFd<'_>,
     order: u32,
 ) -> io::Result<OwnedFd> {
+    iter_link(program, cgroup.as_raw_fd().cast_unsigned(), order)
+}
+
+/// Like [`cgroup_iter_link`], to the root of the v2 hierarchy, mounted or not.
+pub fn root_iter_link(program: BorrowedFd<'_>, order: u32) -> io::Result<OwnedFd> {
+    // Neither a descriptor nor an id means the root.
+    iter_link(program, 0, order)
+}
+
+fn iter_link(program: BorrowedFd<'_>, cgroup_fd: u32, order: u32) -> io::Result<OwnedFd> {
     let mut info = bpf_iter_link_info {
         cgroup: bpf_iter_link_info__bindgen_ty_2 {
             order,
-            cgroup_fd: cgroup.as_raw_fd().cast_unsigned(),
+            cgroup_fd,
             cgroup_id: 0,
         },
     };

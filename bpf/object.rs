@@ -15,8 +15,9 @@ use libbpf_rs::{
 use parking_lot::Mutex;
 
 use super::layout::{self, Tags};
-use super::manifest::{Manifest, MapInfo, Order, ProgramInfo, ViewInfo};
-use super::rodata;
+use super::manifest::{Manifest, MapInfo, Meaning, Order, ProgramInfo, Record, ViewInfo};
+use super::{rodata, sweep};
+use crate::sys;
 
 /// Names of the pins in an object's directory; bpffs refuses names with dots.
 pub(super) mod pin {
@@ -91,6 +92,7 @@ fn attempt(
     let object = open.load().map_err(|error| blame("load", &error))?;
     let mut manifest = describe(elf, left_out).map_err(Failure::Object)?;
     measure(&object, &mut manifest);
+    try_orders(&object, &mut manifest);
     attach(&object, target, &optional, &mut manifest)?;
     if let Some(target) = target {
         pin_views(&object, target.dir, &manifest).map_err(Failure::Object)?;
@@ -160,10 +162,19 @@ fn describe(elf: &[u8], left_out: &LeftOut) -> Result<Manifest, String> {
                 ),
                 _ => None,
             };
+            let order = order(tag(&info.name, "order").as_deref())?;
+            let is_one = |record: &Record| record.fields.iter().all(|f| f.meaning != Meaning::Key);
+            if order != Order::Itself && record.as_ref().is_some_and(is_one) {
+                return Err(format!(
+                    "record view {}: a walk gives one record for each cgroup, so it needs a member \
+                     that is their key",
+                    info.name
+                ));
+            }
             manifest.views.push(ViewInfo {
                 name: tag(&info.name, "name").unwrap_or_else(|| info.name.clone()),
                 help: tag(&info.name, "help").unwrap_or_default(),
-                order: order(tag(&info.name, "order").as_deref())?,
+                order,
                 record,
                 sweep: None,
                 walk: None,
@@ -236,6 +247,20 @@ fn measure(object: &Object, manifest: &mut Manifest) {
         let name = map.name().to_string_lossy();
         if let Some(info) = manifest.maps.iter_mut().find(|info| info.name == name) {
             info.size_bytes = fdinfo(map.as_fd(), "memlock").unwrap_or(0);
+        }
+    }
+}
+
+/// Views in an order that this kernel does not walk cannot be read.
+fn try_orders(object: &Object, manifest: &mut Manifest) {
+    let views = manifest.views.iter_mut();
+    for view in views.filter(|view| view.order != Order::Itself && view.program.missing.is_none()) {
+        let mut programs = object.progs();
+        let program = programs.find(|p| p.name() == OsStr::new(&view.program.name));
+        let linked = program.map(|p| sys::root_iter_link(p.as_fd(), sweep::order(view.order)));
+        if let Some(Err(error)) = linked {
+            let why = format!("no cgroup iterator in the order that it asks for: {error}");
+            view.program.missing = Some(why);
         }
     }
 }
