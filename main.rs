@@ -44,7 +44,7 @@ fn run(command: Command) -> Result<(), Failure> {
             mountpoint,
             options,
         } => Ok(remount(&mountpoint, &options)?),
-        Command::Load(target) => Ok(loader::serve(target.as_ref())?),
+        Command::Load(target) => Ok(loader::serve(&target)?),
         Command::Check { object, json } => check_object(&object, json),
         Command::Mount(args) if args.foreground => {
             logging::to_stderr();

@@ -50,27 +50,17 @@ pub fn open_cgroup_by_id(on: BorrowedFd<'_>, id: u64, flags: libc::c_int) -> io:
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Links an `iter/cgroup` program to one cgroup, to be walked in `order`
-/// (`enum bpf_cgroup_iter_order`).
+/// Links an `iter/cgroup` program to one cgroup, or to the root of cgroup2, to be walked in
+/// `order` (`enum bpf_cgroup_iter_order`).
 pub fn cgroup_iter_link(
     program: BorrowedFd<'_>,
-    cgroup: BorrowedFd<'_>,
+    cgroup: Option<BorrowedFd<'_>>,
     order: u32,
 ) -> io::Result<OwnedFd> {
-    iter_link(program, cgroup.as_raw_fd().cast_unsigned(), order)
-}
-
-/// Like [`cgroup_iter_link`], to the root of the v2 hierarchy, mounted or not.
-pub fn root_iter_link(program: BorrowedFd<'_>, order: u32) -> io::Result<OwnedFd> {
-    // Neither a descriptor nor an id means the root.
-    iter_link(program, 0, order)
-}
-
-fn iter_link(program: BorrowedFd<'_>, cgroup_fd: u32, order: u32) -> io::Result<OwnedFd> {
     let mut info = bpf_iter_link_info {
         cgroup: bpf_iter_link_info__bindgen_ty_2 {
             order,
-            cgroup_fd,
+            cgroup_fd: cgroup.map_or(0, |cgroup| cgroup.as_raw_fd().cast_unsigned()),
             cgroup_id: 0,
         },
     };

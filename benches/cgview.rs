@@ -39,10 +39,11 @@ const FILE_CYCLES: u32 = 2000;
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     // The engine below calls its own program to load an object.
-    if let [first, dir, cgroup] = arguments.as_slice()
+    if let [first, target @ ..] = arguments.as_slice()
         && first == loader::ARGUMENT
     {
-        loader::serve(Some(&(dir.into(), cgroup.into()))).expect("answer the engine");
+        let target: Vec<_> = target.iter().map(Into::into).collect();
+        loader::serve(&target).expect("answer the engine");
         return ExitCode::SUCCESS;
     }
     // cargo adds options of its own.
@@ -312,7 +313,7 @@ impl OwnEngine {
             .find(|(name, _)| *name == "stats")
             .expect("stats");
         OwnEngine {
-            stats: engine.load(name, elf).expect("load stats"),
+            stats: engine.load(name, elf, None).expect("load stats"),
             root: File::open(root).expect("open the root"),
             _engine: engine,
             _dir: dir,

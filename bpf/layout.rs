@@ -15,6 +15,7 @@ const PREFIX: &str = "cgview:";
 /// The `cgview:` tags of an object.
 pub(super) struct Tags {
     of_functions: HashMap<String, Vec<String>>,
+    of_variables: HashMap<String, Vec<String>>,
     of_members: HashMap<(TypeId, u32), Vec<String>>,
 }
 
@@ -22,6 +23,7 @@ impl Tags {
     pub(super) fn collect(btf: &Btf<'_>) -> Tags {
         let mut tags = Tags {
             of_functions: HashMap::new(),
+            of_variables: HashMap::new(),
             of_members: HashMap::new(),
         };
         for tag in btf.type_by_kind::<DeclTag<'_>>() {
@@ -38,6 +40,11 @@ impl Tags {
                     let of = tags.of_functions.entry(function.into_owned()).or_default();
                     of.push(text.to_owned());
                 }
+                (BtfKind::Var, None) => {
+                    let variable = target.name().unwrap_or_default().to_string_lossy();
+                    let of = tags.of_variables.entry(variable.into_owned()).or_default();
+                    of.push(text.to_owned());
+                }
                 (BtfKind::Struct, Some(member)) => {
                     let of = tags.of_members.entry((target.type_id(), member));
                     of.or_default().push(text.to_owned());
@@ -51,6 +58,12 @@ impl Tags {
     /// The value of `cgview:<key>=<value>` on a function.
     pub(super) fn function(&self, function: &str, key: &str) -> Option<&str> {
         value(self.of_functions.get(function)?, key)
+    }
+
+    /// Whether there is a `cgview:<word>` on a variable, for instance a map.
+    pub(super) fn is_variable(&self, variable: &str, word: &str) -> bool {
+        let tags = self.of_variables.get(variable);
+        tags.is_some_and(|tags| tags.iter().any(|tag| tag == word))
     }
 }
 

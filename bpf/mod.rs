@@ -8,6 +8,7 @@ mod layout;
 mod links;
 pub mod loader;
 pub mod manifest;
+mod maps;
 pub mod object;
 pub mod render;
 mod rodata;

@@ -236,7 +236,7 @@ fn css(program: BorrowedFd<'_>, root: u64) -> io::Result<()> {
 }
 
 fn walk(program: BorrowedFd<'_>, directory: BorrowedFd<'_>) -> io::Result<()> {
-    let link = sys::cgroup_iter_link(program, directory, order(Order::Pre))?;
+    let link = sys::cgroup_iter_link(program, Some(directory), order(Order::Pre))?;
     let iterator = sys::iter_create(link.as_fd())?;
     // The program prints nothing; reading drives it to the end.
     File::from(iterator).read_to_end(&mut Vec::new())?;

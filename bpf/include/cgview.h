@@ -60,6 +60,12 @@
 /* What one read walks instead of the cgroup alone: "pre", "post", "up" or (Linux 7) "children". */
 #define CGVIEW_ORDER(view, order) int view(struct bpf_iter__cgroup *ctx) cgview__tag("order=" order)
 
+/*
+ * After a map's SEC(".maps"): its contents carry over when the object is replaced by another with
+ * a map of this name, type, sizes, max_entries and flags. For a moment both objects use it.
+ */
+#define CGVIEW_KEEP cgview__tag("keep")
+
 /* Constants that cgview sets before the object is loaded, where the object has them. */
 #define CGVIEW_NR_CPUS	  const volatile __u32 cgview_nr_cpus = 1
 #define CGVIEW_PAGE_BYTES const volatile __u32 cgview_page_bytes = 4096

@@ -3,7 +3,8 @@
  * What is this cgroup and what does it use? The default view. Every value that cgroupfs shows too
  * (cgroup.stat, cpu.stat, pids.*, memory.*) is the same as there. A controller that is not enabled
  * here, or a kernel that does not count, leaves its values absent. The root has no CPU, pids and
- * memory numbers: the kernel keeps none in its cgroup.
+ * memory numbers: the kernel keeps none in its cgroup. One exception to "the same": how CPU time
+ * splits into user and system may differ by less than a tick (see fill_cpu), `usage` never.
  */
 #include "cgview.h"
 
