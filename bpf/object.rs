@@ -15,7 +15,7 @@ use libbpf_rs::{
 use parking_lot::Mutex;
 
 use super::layout::{self, Tags};
-use super::manifest::{Keep, Manifest, MapInfo, Order, ProgramInfo, ViewInfo};
+use super::manifest::{Keep, Manifest, MapInfo, Meaning, Order, ProgramInfo, Record, ViewInfo};
 use super::{maps, rodata, sweep};
 use crate::sys;
 
@@ -190,6 +190,15 @@ fn describe(elf: &[u8], left_out: &LeftOut) -> Result<Manifest, String> {
                 ),
                 _ => None,
             };
+            let order = order(tag(&info.name, "order").as_deref())?;
+            let is_one = |record: &Record| record.fields.iter().all(|f| f.meaning != Meaning::Key);
+            if order != Order::Itself && record.as_ref().is_some_and(is_one) {
+                return Err(format!(
+                    "record view {}: a walk gives one record for each cgroup, so it needs a member \
+                     that is their key",
+                    info.name
+                ));
+            }
             let name = tag(&info.name, "name").unwrap_or_else(|| info.name.clone());
             if manifest.views.iter().any(|view| view.name == name) {
                 return Err(format!("two of its views are called {name}"));
@@ -197,7 +206,7 @@ fn describe(elf: &[u8], left_out: &LeftOut) -> Result<Manifest, String> {
             manifest.views.push(ViewInfo {
                 name,
                 help: tag(&info.name, "help").unwrap_or_default(),
-                order: order(tag(&info.name, "order").as_deref())?,
+                order,
                 record,
                 sweep: None,
                 walk: None,

@@ -78,8 +78,8 @@ impl CgviewFs {
     ) -> Result<Vec<u8>, Error> {
         let record = self.run(view, cgroup)?;
         let mut out = Vec::with_capacity(ONE_CGROUP_BYTES);
-        // A program that writes nothing has no record for this cgroup.
-        if !record.is_empty() {
+        // A program that writes nothing has no record for this cgroup, or no rows.
+        if !record.is_empty() || plan.fits(&[]).is_ok() {
             form(plan, &record, &mut out).map_err(|source| not_a_record(view, source))?;
         }
         Ok(out)
