@@ -375,7 +375,7 @@ fn sequence(id: u64) -> impl Iterator<Item = u64> {
 }
 
 fn skewed(value: u64) -> u64 {
-    1000 + (value % 1000 << ((value >> 20) % 24))
+    1000 + ((value % 1000) << ((value >> 20) % 24))
 }
 
 #[test]
