@@ -20,8 +20,9 @@ pub enum Command {
         options: Vec<String>,
     },
     /// Load the object on standard input: the daemon calls itself so.
-    /// With where to pin and where to attach collectors of cgroup types, else only check.
-    Load(Option<(PathBuf, PathBuf)>),
+    /// With where to pin, where to attach collectors of cgroup types and, where there was one, the
+    /// pins of the object before; without any of them only check.
+    Load(Vec<PathBuf>),
     /// Say what an object holds and what would become of it here.
     Check {
         /// The object file.
@@ -99,7 +100,7 @@ struct CommandLine {
     #[arg(long, requires = "check")]
     json: bool,
 
-    #[arg(long, hide = true, num_args = 0..=2, exclusive = true)]
+    #[arg(long, hide = true, num_args = 0..=3, exclusive = true)]
     load: Option<Vec<PathBuf>>,
 }
 
@@ -107,10 +108,6 @@ struct CommandLine {
 pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, clap::Error> {
     let line = CommandLine::try_parse_from(words)?;
     if let Some(target) = line.load {
-        let target = match target.as_slice() {
-            [dir, cgroup] => Some((dir.clone(), cgroup.clone())),
-            _ => None,
-        };
         return Ok(Command::Load(target));
     }
     if line.check {

@@ -39,10 +39,11 @@ const FILE_CYCLES: u32 = 2000;
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     // The engine below calls its own program to load an object.
-    if let [first, dir, cgroup] = arguments.as_slice()
+    if let [first, target @ ..] = arguments.as_slice()
         && first == loader::ARGUMENT
     {
-        loader::serve(Some(&(dir.into(), cgroup.into()))).expect("answer the engine");
+        let target: Vec<_> = target.iter().map(Into::into).collect();
+        loader::serve(&target).expect("answer the engine");
         return ExitCode::SUCCESS;
     }
     // cargo adds options of its own.
@@ -125,7 +126,7 @@ impl Bed {
             Measure::new("stats.tree.json", None, whole("stats.tree.json")),
             Measure::new("stats.prom", Some(10.0), whole(".cgview/prom/stats.prom")),
             Measure::new("bare sweep", Some(40.0), || {
-                self.engine.sweep(self.cgroups.len())
+                self.engine.sweep(self.cgroups.len());
             }),
         ];
         let count = self.cgroups.len();
@@ -170,7 +171,7 @@ impl Bed {
         let lxcfs = Lxcfs::start();
         let cycle = |name, path: PathBuf| {
             Measure::new(name, None, move || {
-                (0..FILE_CYCLES).for_each(|_| read_cycle(&path))
+                (0..FILE_CYCLES).for_each(|_| read_cycle(&path));
             })
         };
         let mut measures = vec![
@@ -312,7 +313,7 @@ impl OwnEngine {
             .find(|(name, _)| *name == "stats")
             .expect("stats");
         OwnEngine {
-            stats: engine.load(name, elf).expect("load stats"),
+            stats: engine.load(name, elf, None).expect("load stats"),
             root: File::open(root).expect("open the root"),
             _engine: engine,
             _dir: dir,

@@ -69,7 +69,8 @@ impl fmt::Display for Manifest {
             writeln!(f, "collector {} {collector}", collector.name)?;
         }
         for map in &self.maps {
-            writeln!(f, "map {} size_bytes {}", map.name, map.size_bytes)?;
+            write!(f, "map {} size_bytes {}", map.name, map.size_bytes)?;
+            writeln!(f, "{}", if map.keep.is_some() { " keep" } else { "" })?;
         }
         Ok(())
     }
@@ -141,6 +142,30 @@ pub struct MapInfo {
     pub name: String,
     /// Kernel memory that it takes, as the kernel accounts it (`memlock` in fdinfo).
     pub size_bytes: u64,
+    /// What became of its contents, for a map that is to keep them over a replacement.
+    pub keep: Option<Keep>,
+}
+
+/// What became of the contents of a map that is to keep them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// There were none.
+    New,
+    /// They were taken over from the object before.
+    Carried,
+    /// They could not be taken over, and why.
+    Lost(String),
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Keep::New => f.write_str("new"),
+            Keep::Carried => f.write_str("carried over"),
+            Keep::Lost(why) => write!(f, "not carried over: {why}"),
+        }
+    }
 }
 
 /// The layout of a record: the C struct that a record view writes for each cgroup.
@@ -169,6 +194,8 @@ pub struct Field {
     pub help: String,
     /// The value "all ones" means that this cgroup or kernel has no such number.
     pub absent_if_ones: bool,
+    /// The value counts the descendants too.
+    pub with_descendants: bool,
 }
 
 /// How the bytes of a field are read.

@@ -8,10 +8,12 @@ mod layout;
 mod links;
 pub mod loader;
 pub mod manifest;
+mod maps;
 pub mod object;
 pub mod render;
 mod rodata;
 mod sweep;
+mod totals;
 mod view;
 
 pub use error::Error;

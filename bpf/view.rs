@@ -5,14 +5,15 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::links::{Links, ViewLinks};
+use super::loader::{self, Place};
 use super::manifest::{Manifest, ProgramInfo, ViewInfo};
 use super::object::{self, pin};
 use super::render::Plan;
 use super::sweep::{self, Rows, Sweeper};
-use super::{Error, Instance, loader};
+use super::{Error, Instance};
 use crate::sys;
 
 /// Loads objects into an instance.
@@ -21,6 +22,7 @@ pub struct Engine {
     links: Arc<Links>,
     settings: Settings,
     next_serial: AtomicU32,
+    ending: AtomicBool,
 }
 
 /// What an engine is told about its surroundings.
@@ -40,6 +42,7 @@ pub struct Object {
     pub manifest: Manifest,
     /// Its views that can be read here.
     pub views: Vec<Arc<View>>,
+    pins: Arc<Pins>,
 }
 
 /// One view that can be read.
@@ -76,6 +79,7 @@ impl Engine {
             links,
             settings,
             next_serial: AtomicU32::new(0),
+            ending: AtomicBool::new(false),
         }
     }
 
@@ -89,7 +93,9 @@ impl Engine {
         })?;
         // The kernel's own answer to whether the program iterates over cgroups.
         let cgroup = std::fs::File::open(&self.settings.cgroup).map_err(|e| e.to_string())?;
-        if let Err(error) = sys::cgroup_iter_link(program.as_fd(), cgroup.as_fd(), sys::SELF_ONLY) {
+        if let Err(error) =
+            sys::cgroup_iter_link(program.as_fd(), Some(cgroup.as_fd()), sys::SELF_ONLY)
+        {
             return Err(format!("it is not an iter/cgroup program ({error})"));
         }
         let info = ViewInfo::text(name);
@@ -101,6 +107,7 @@ impl Engine {
                 ..Manifest::default()
             },
             views: vec![view],
+            pins,
         })
     }
 
@@ -116,18 +123,29 @@ impl Engine {
         Ok(Arc::new(Pins { dir: dir.into() }))
     }
 
-    /// Loads an object; its collectors run from here on.
+    /// Gives up on objects that are being loaded, and on all later ones.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Loads an object; its collectors run from here on. Maps that are to keep their contents
+    /// take over those of the `previous` object.
     ///
     /// # Errors
     /// When no loader could be run. That the object cannot be used here is not an error of this
     /// call but part of the [`Manifest`]: no views, and why.
-    pub fn load(&self, name: &str, elf: &[u8]) -> Result<Object, Error> {
+    pub fn load(&self, name: &str, elf: &[u8], previous: Option<&Object>) -> Result<Object, Error> {
         let pins = self.new_pins()?;
-        let manifest =
-            loader::load(elf, Some((&pins.dir, &self.settings.cgroup))).map_err(|source| {
-                let object = name.to_owned();
-                Error::Loader { object, source }
-            })?;
+        let place = Place {
+            dir: &pins.dir,
+            cgroup: &self.settings.cgroup,
+            previous: previous.map(|object| &*object.pins.dir),
+        };
+        let ending = || self.ending.load(Ordering::Relaxed);
+        let manifest = loader::load(elf, Some(&place), &ending).map_err(|source| {
+            let object = name.to_owned();
+            Error::Loader { object, source }
+        })?;
         let mut views = Vec::new();
         if manifest.error.is_none() {
             for (index, info) in manifest.views.iter().enumerate() {
@@ -136,7 +154,11 @@ impl Engine {
                 }
             }
         }
-        Ok(Object { manifest, views })
+        Ok(Object {
+            manifest,
+            views,
+            pins,
+        })
     }
 
     fn open_view(
@@ -176,7 +198,7 @@ impl Engine {
                 sweep.as_deref(),
                 walk.as_deref(),
                 &path(pin::ROWS),
-                record.size_bytes,
+                record,
                 self.settings.sweep_bytes,
             )
             .map_err(refuse)?,
@@ -285,7 +307,7 @@ impl View {
 /// # Errors
 /// When no loader could be run.
 pub fn check(elf: &[u8]) -> Result<Manifest, Error> {
-    loader::load(elf, None).map_err(|source| Error::Loader {
+    loader::load(elf, None, &|| false).map_err(|source| Error::Loader {
         object: "the object".to_owned(),
         source,
     })

@@ -132,19 +132,22 @@ impl CgviewFs {
                 form,
             };
             match self.view_of(file) {
-                Ok(view) if has_form(&view, form) => return Ok(self.file_attr(file)?),
-                Ok(_) | Err(Error::Stale) => {}
+                Ok(_) => return self.file_attr(file),
+                Err(Error::Stale) => {}
                 Err(error) => return Err(error),
             }
         }
         Err(Error::NoSuchName)
     }
 
-    /// The view that the file shows; [`Error::Stale`] when there is none any more.
+    /// The view that the file shows; [`Error::Stale`] when there is none any more, or one that has
+    /// no such form.
     fn view_of(&self, file: FileNode) -> Result<Arc<View>, Error> {
         let path = || self.mirror.path(file.cgroup);
         let found = self.catalog.find(file.name, path)?;
-        found.map(|place| place.view).ok_or(Error::Stale)
+        let view = found.map(|place| place.view);
+        view.filter(|view| has_form(view, file.form))
+            .ok_or(Error::Stale)
     }
 
     fn attr(&self, node: Node) -> Result<Found, Error> {

@@ -1,8 +1,9 @@
 //! `.cgview/status` and `status.json`: every object and view, used or why not, and the daemon's
 //! own health. The text is made of the same values as the JSON.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -11,6 +12,10 @@ use crate::bpf::manifest::{Manifest, ProgramInfo};
 use crate::bpf::{Item, Origin, View};
 
 use super::CgviewFs;
+use super::error::Error;
+
+/// Of how many cgroups it is told that they hide a view of their name.
+const MOST_COLLISIONS: usize = 16;
 
 /// All that the status files tell.
 #[derive(Serialize)]
@@ -47,6 +52,15 @@ struct ObjectStatus {
     map_bytes: u64,
     views: Vec<ViewStatus>,
     collectors: Vec<ProgramStatus>,
+    /// Maps that keep their contents over a replacement, and what became of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept_maps: Vec<KeptMap>,
+}
+
+#[derive(Serialize)]
+struct KeptMap {
+    name: String,
+    contents: String,
 }
 
 #[derive(Serialize)]
@@ -63,6 +77,9 @@ struct ViewStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     mean_run_nsec: Option<u64>,
     parts: Vec<ProgramStatus>,
+    /// Cgroups of the view's name, in whose parents it has no file; not all if there are many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hidden_by_cgroups: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -82,6 +99,8 @@ impl CgviewFs {
         let links = self.links.counts();
         let (open_files, snapshot_bytes) = self.handles.counts();
         let items = self.inventory.items();
+        let collisions = self.collisions(&items);
+        let objects = items.iter();
         Status {
             version: env!("CARGO_PKG_VERSION"),
             mounted_since: seconds(self.started),
@@ -97,11 +116,42 @@ impl CgviewFs {
                 open_files,
                 snapshot_bytes,
             },
-            objects: items.iter().map(|item| self.object_status(item)).collect(),
+            objects: objects
+                .map(|item| self.object_status(item, &collisions))
+                .collect(),
         }
     }
 
-    fn object_status(&self, item: &Item) -> ObjectStatus {
+    /// The cgroups that are called like a view.
+    fn collisions(&self, items: &[Item]) -> Vec<PathBuf> {
+        let views = items.iter().flat_map(|item| &item.object);
+        let views = views.flat_map(|object| &object.views);
+        let names: HashSet<&str> = views.map(|view| view.info().name.as_str()).collect();
+        let mut found = self
+            .mirror
+            .find(|name| name.to_str().is_some_and(|name| names.contains(name)));
+        found.sort();
+        found
+    }
+
+    /// Those cgroups that hide this item's view of their name.
+    fn hidden_by_cgroups(&self, name: &str, item: &Item, collisions: &[PathBuf]) -> Vec<String> {
+        let Some(id) = self.catalog.id(name) else {
+            return Vec::new();
+        };
+        let hides = |cgroup: &&PathBuf| {
+            let parent = cgroup.parent().map(PathBuf::from).unwrap_or_default();
+            let found = self.catalog.find(id, || Ok::<_, Error>(parent));
+            cgroup.ends_with(name)
+                && matches!(found, Ok(Some(place)) if place.origin == item.origin)
+        };
+        let hiding = collisions.iter().filter(hides).take(MOST_COLLISIONS);
+        hiding
+            .map(|cgroup| format!("/{}", cgroup.display()))
+            .collect()
+    }
+
+    fn object_status(&self, item: &Item, collisions: &[PathBuf]) -> ObjectStatus {
         let manifest = item.object.as_ref().map(|object| &object.manifest);
         let nothing = Manifest::default();
         let manifest = manifest.or(item.manifest.as_ref()).unwrap_or(&nothing);
@@ -137,6 +187,7 @@ impl CgviewFs {
                 runs: runs.map(|runs| runs.count),
                 mean_run_nsec: runs.map(|runs| runs.time_nsec / runs.count.max(1)),
                 parts: info.sweep.iter().chain(&info.walk).map(program).collect(),
+                hidden_by_cgroups: self.hidden_by_cgroups(&info.name, item, collisions),
             }
         });
         ObjectStatus {
@@ -147,6 +198,16 @@ impl CgviewFs {
             map_bytes: manifest.maps.iter().map(|map| map.size_bytes).sum(),
             views: views.collect(),
             collectors: manifest.collectors.iter().map(program).collect(),
+            kept_maps: manifest
+                .maps
+                .iter()
+                .filter_map(|map| {
+                    Some(KeptMap {
+                        name: map.name.clone(),
+                        contents: map.keep.as_ref()?.to_string(),
+                    })
+                })
+                .collect(),
             reason,
         }
     }
@@ -229,12 +290,18 @@ impl ObjectStatus {
             }
             out.push('\n');
             explain(out, "    ", view.reason.as_deref());
+            for cgroup in &view.hidden_by_cgroups {
+                let _ = writeln!(out, "    hidden by the cgroup {cgroup}");
+            }
             for part in &view.parts {
                 part.write(out, "    program");
             }
         }
         for collector in &self.collectors {
             collector.write(out, "  collector");
+        }
+        for map in &self.kept_maps {
+            let _ = writeln!(out, "  map {} contents {}", map.name, map.contents);
         }
     }
 }

@@ -34,7 +34,12 @@
 #define CGVIEW_HIST(unit, help)	   cgview__sample(unit, help)
 #define CGVIEW_KEY(help)	   cgview__tag("key") cgview__tag("help=" help)
 /* All ones mean: this cgroup, or this kernel, has no such value. */
-#define CGVIEW_ABSENT		   cgview__tag("absent")
+#define CGVIEW_ABSENT cgview__tag("absent")
+/*
+ * The value of a __u64 includes those of all descendants. Reads of a subtree then make sure of what
+ * no lock in the kernel does: that it is at least the sum of the children's in the same read.
+ */
+#define CGVIEW_WITH_DESCENDANTS	   cgview__tag("with_descendants")
 #define cgview__sample(unit, help) cgview__tag("unit=" unit) cgview__tag("help=" help)
 
 #define CGVIEW_NO_VALUE (~0ULL)
@@ -54,6 +59,12 @@
 	const rec view##_row_type = {}
 /* What one read walks instead of the cgroup alone: "pre", "post", "up" or (Linux 7) "children". */
 #define CGVIEW_ORDER(view, order) int view(struct bpf_iter__cgroup *ctx) cgview__tag("order=" order)
+
+/*
+ * After a map's SEC(".maps"): its contents carry over when the object is replaced by another with
+ * a map of this name, type, sizes, max_entries and flags. For a moment both objects use it.
+ */
+#define CGVIEW_KEEP cgview__tag("keep")
 
 /* Constants that cgview sets before the object is loaded, where the object has them. */
 #define CGVIEW_NR_CPUS	  const volatile __u32 cgview_nr_cpus = 1

@@ -100,7 +100,13 @@ fn look(path: PathBuf, at: PathBuf) -> Found {
 
 /// The bytes of an object file, or why they are not trusted.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    // Opening a FIFO would wait for its writer.
+    let not_regular = || "it is not a regular file".to_owned();
+    // Opening a device may do something.
+    let meta = fs::metadata(path).map_err(|error| format!("open: {error}"))?;
+    if !meta.is_file() {
+        return Err(not_regular());
+    }
+    // Opening a FIFO that has just taken its place would wait for its writer.
     let file = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
@@ -108,7 +114,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
         .map_err(|error| format!("open: {error}"))?;
     let meta = file.metadata().map_err(|error| format!("stat: {error}"))?;
     if !meta.is_file() {
-        return Err("it is not a regular file".to_owned());
+        return Err(not_regular());
     }
     if meta.uid() != 0 || meta.mode() & 0o022 != 0 {
         return Err("others than root may write to it; chown root and chmod go-w".to_owned());

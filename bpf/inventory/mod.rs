@@ -104,7 +104,7 @@ impl Inventory {
     /// as refused.
     pub fn load_builtin(&self) -> Result<(), Error> {
         for (name, elf) in BUILTIN {
-            let object = self.engine.load(name, elf)?;
+            let object = self.engine.load(name, elf, None)?;
             self.admit(Origin::Builtin(name), Path::new(""), Ok(object));
         }
         Ok(())
@@ -115,12 +115,22 @@ impl Inventory {
         self.items.lock().values().cloned().collect()
     }
 
+    /// What is loaded of an origin.
+    fn object(&self, origin: &Origin) -> Option<Arc<Object>> {
+        self.items.lock().get(origin)?.object.clone()
+    }
+
     /// Puts an object in the place of what its origin had before; one that cannot be used is
     /// reported and changes nothing else.
     fn admit(&self, origin: Origin, at: &Path, loaded: Result<Object, String>) {
         let mut manifest = None;
         let loaded = loaded.and_then(|object| match object.manifest.error.clone() {
             Some(reason) => {
+                manifest = Some(object.manifest);
+                Err(reason)
+            }
+            None if object.views.is_empty() => {
+                let reason = object.manifest.unusable().unwrap_or_default().to_owned();
                 manifest = Some(object.manifest);
                 Err(reason)
             }

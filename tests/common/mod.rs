@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod burn;
+pub mod objects;
 pub mod readers;
 pub mod resident;
 pub mod watched;
