@@ -115,7 +115,8 @@ impl CgviewFs {
         match self.mirror.lookup(parent, name) {
             Ok(child) => return self.attr(Node::Cgroup(child)),
             Err(mirror::Error::NotFound { .. }) => {}
-            Err(mirror::Error::Gone(_)) => return Err(Error::NoSuchName),
+            // What is above may be there again under the same name.
+            Err(mirror::Error::Gone(_)) => return Err(Error::Stale),
             Err(error) => return Err(error.into()),
         }
         if parent == self.mirror.root() && name == control::NAME {
