@@ -427,7 +427,7 @@ fn pin_views(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), Str
 
 /// By handles of their own, like the rows above.
 fn pin_kept(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), String> {
-    for map in object.maps().filter(|map| map.autocreate()) {
+    for map in object.maps().filter(libbpf_rs::MapImpl::autocreate) {
         let name = map.name().to_string_lossy();
         let mut infos = manifest.maps.iter();
         if infos.any(|info| info.name == name && info.keep.is_some()) {
