@@ -45,7 +45,7 @@ fn assert_reads_all<'a>(file: &Path, readers: impl IntoIterator<Item = &'a Reade
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn every_reader_gets_all_of_a_small_file() {
     let cgroup = FixtureCgroup::new("small");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let file = mount.dir_of(cgroup.path()).join("stats");
     assert_reads_all(&file, WHOLE.iter().chain(&BYTE_BY_BYTE));
 }
@@ -54,7 +54,7 @@ fn every_reader_gets_all_of_a_small_file() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn every_reader_gets_all_of_a_large_file() {
     let cgroup = with_children("large", MANY);
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let file = mount.dir_of(cgroup.path()).join("stats.tree");
     let lines = by_read(&file).split(|byte| *byte == b'\n').count();
     assert!(lines > MANY);
@@ -76,7 +76,7 @@ fn every_reader_gets_all_of_the_files_about_the_views() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn parts_of_a_file_are_the_right_parts() {
     let cgroup = with_children("parts", 100);
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     for file in ["stats", "stats.tree"] {
         let file = mount.dir_of(cgroup.path()).join(file);
         let all = by_read(&file);
@@ -102,7 +102,7 @@ fn parts_of_a_file_are_the_right_parts() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn pread_at_0_is_live_and_complete_each_time() {
     let cgroup = with_children("pread", 50);
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let file = mount.dir_of(cgroup.path()).join("stats.tree");
     let file = File::open(file).expect("open");
     let mut buffer = vec![0; 1 << 20];
@@ -123,7 +123,7 @@ fn pread_at_0_is_live_and_complete_each_time() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn tar_keeps_every_byte_and_pads_to_the_size_shown() {
     let cgroup = with_children("tar", 3);
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let dir = FixtureDir::new("tar");
     let source = mount.dir_of(cgroup.path());
     sh(&format!(
