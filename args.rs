@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser};
+use clap::Parser;
+
+use crate::bpf::Places;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,11 +20,15 @@ pub enum Command {
         options: Vec<String>,
     },
     /// Load the object on standard input: the daemon calls itself so.
-    Load {
-        /// Where to pin.
-        dir: PathBuf,
-        /// Where to attach collectors of cgroup types.
-        cgroup: PathBuf,
+    /// With where to pin, where to attach collectors of cgroup types and, where there was one, the
+    /// pins of the object before; without any of them only check.
+    Load(Vec<PathBuf>),
+    /// Say what an object holds and what would become of it here.
+    Check {
+        /// The object file.
+        object: PathBuf,
+        /// As JSON.
+        json: bool,
     },
 }
 
@@ -35,6 +41,10 @@ pub struct Args {
     pub mountpoint: PathBuf,
     /// Stay in the foreground and log to standard error.
     pub foreground: bool,
+    /// Where view objects come from, besides those built in.
+    pub places: Places,
+    /// Whether root may remove views by removing their files.
+    pub manage: bool,
     /// Most links that are pinned at a time.
     pub max_links: NonZeroUsize,
     /// Most memory that the bytes of open files may take together.
@@ -44,8 +54,17 @@ pub struct Args {
 const DEFAULT_MAX_LINKS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 const DEFAULT_MAX_SNAPSHOT_BYTES: usize = 256 << 20;
 
+const DEFAULT_VIEWS: &str = "/etc/cgview/views.d";
+const DEFAULT_PINS: &str = "/sys/fs/bpf/cgview";
+
 const OPTIONS: &str = "\
 Options after -o:
+  views=DIR[:DIR...]
+                    directories with view objects: DIR/X.bpf.o is placed at the root,
+                    DIR/system.slice/X.bpf.o at /system.slice (/etc/cgview/views.d if there)
+  pins=DIR[:DIR...] directories in bpffs with pinned iter/cgroup programs, placed alike
+                    (/sys/fs/bpf/cgview if there)
+  manage            root may remove a view by removing its file where it is placed
   max_links=N       most links pinned at a time, about 1 KiB of kernel memory each (4096)
   max_snapshot_mib=N
                     most memory that the bytes of open files take together (256)
@@ -56,8 +75,14 @@ Options after -o:
 #[command(name = "cgview", version, after_help = OPTIONS)]
 /// Mounts files defined by BPF programs into a mirror of the cgroup hierarchy
 struct CommandLine {
-    #[command(flatten)]
-    places: Places,
+    /// The mountpoint, preceded by the cgroup directory to mirror unless that is the root of
+    /// cgroup2
+    #[arg(
+        value_names = ["SOURCE", "MOUNTPOINT"],
+        num_args = 1..=2,
+        required_unless_present = "load"
+    )]
+    dirs: Vec<PathBuf>,
 
     /// Stay in the foreground and log to standard error
     #[arg(short = 'f', long)]
@@ -67,32 +92,34 @@ struct CommandLine {
     #[arg(short = 'o', value_name = "OPTION", value_delimiter = ',')]
     options: Vec<String>,
 
-    #[arg(long, hide = true, num_args = 2, value_names = ["DIR", "CGROUP"], exclusive = true)]
-    load_into: Option<Vec<PathBuf>>,
-}
+    /// Say what the view object FILE.bpf.o holds and whether it would load here, and why not
+    #[arg(long, conflicts_with = "options")]
+    check: bool,
 
-#[derive(ClapArgs)]
-struct Places {
-    /// The mountpoint, preceded by the cgroup directory to mirror unless that is the root of
-    /// cgroup2
-    #[arg(
-        value_names = ["SOURCE", "MOUNTPOINT"],
-        num_args = 1..=2,
-        required_unless_present = "load_into"
-    )]
-    places: Vec<PathBuf>,
+    /// With --check: answer in JSON
+    #[arg(long, requires = "check")]
+    json: bool,
+
+    #[arg(long, hide = true, num_args = 0..=3, exclusive = true)]
+    load: Option<Vec<PathBuf>>,
 }
 
 /// Parses the command line; the error is ready to be printed, as are help and version.
 pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, clap::Error> {
     let line = CommandLine::try_parse_from(words)?;
-    if let Some([dir, cgroup]) = line.load_into.as_deref() {
-        return Ok(Command::Load {
-            dir: dir.clone(),
-            cgroup: cgroup.clone(),
-        });
+    if let Some(target) = line.load {
+        return Ok(Command::Load(target));
     }
-    let (source, mountpoint) = match line.places.places.as_slice() {
+    if line.check {
+        return match line.dirs.as_slice() {
+            [object] => Ok(Command::Check {
+                object: object.clone(),
+                json: line.json,
+            }),
+            _ => Err(refuse("--check takes one object file")),
+        };
+    }
+    let (source, mountpoint) = match line.dirs.as_slice() {
         [mountpoint] => (None, mountpoint.clone()),
         // What /proc/mounts shows of a mount, and so what fstab lines and remounts repeat.
         [source, mountpoint] if source.as_os_str() == "cgview" => (None, mountpoint.clone()),
@@ -109,11 +136,22 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Comm
         source,
         mountpoint,
         foreground: line.foreground,
+        places: Places::default(),
+        manage: false,
         max_links: DEFAULT_MAX_LINKS,
         max_snapshot_bytes: DEFAULT_MAX_SNAPSHOT_BYTES,
     };
     for option in &line.options {
         apply(option, &mut args)?;
+    }
+    let places = &mut args.places;
+    for (dirs, default) in [
+        (&mut places.files, DEFAULT_VIEWS),
+        (&mut places.pins, DEFAULT_PINS),
+    ] {
+        if dirs.is_empty() {
+            dirs.push(default.into());
+        }
     }
     Ok(Command::Mount(args))
 }
@@ -129,9 +167,14 @@ fn apply(option: &str, args: &mut Args) -> Result<(), clap::Error> {
             let mib: NonZeroUsize = number(name, value)?;
             args.max_snapshot_bytes = mib.get().saturating_mul(1 << 20);
         }
-        ("max_links" | "max_snapshot_mib", None) => {
-            return Err(refuse(&format!("option {name} needs a value: -o {name}=N")));
+        ("max_links" | "max_snapshot_mib" | "views" | "pins", None) => {
+            return Err(refuse(&format!(
+                "option {name} needs a value: -o {name}=VALUE"
+            )));
         }
+        ("views", Some(dirs)) => args.places.files.extend(directories(name, dirs)?),
+        ("pins", Some(dirs)) => args.places.pins.extend(directories(name, dirs)?),
+        ("manage", None) => args.manage = true,
         _ if is_generic(option, name) => {}
         _ => return Err(refuse(&format!("unknown option {option:?}; see --help"))),
     }
@@ -186,6 +229,22 @@ fn is_generic(option: &str, name: &str) -> bool {
     flag || matches!(name, "user_id" | "group_id" | "rootmode" | "comment")
         || name.starts_with("x-")
         || name.starts_with("X-")
+}
+
+/// Directories separated by colons; they have to be there, which defaults need not.
+fn directories(name: &str, list: &str) -> Result<Vec<PathBuf>, clap::Error> {
+    let dirs: Vec<PathBuf> = list
+        .split(':')
+        .filter(|dir| !dir.is_empty())
+        .map(Into::into)
+        .collect();
+    match dirs.iter().find(|dir| !dir.is_dir()) {
+        None => Ok(dirs),
+        Some(dir) => Err(refuse(&format!(
+            "option {name}: {} is not a directory",
+            dir.display()
+        ))),
+    }
 }
 
 fn number(name: &str, value: &str) -> Result<NonZeroUsize, clap::Error> {

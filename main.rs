@@ -1,16 +1,28 @@
 //! The `cgview` command: a mount helper that becomes the daemon of its mount.
 
+// What must not happen at run time; tests may, so this is not in Cargo.toml.
+#![deny(
+    clippy::exit,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::todo,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
 use std::error::Error;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use cgview::args::{self, Args, Command};
-use cgview::bpf::{BUILTIN, Engine, Instance, Links, Settings, loader};
+use cgview::bpf::{Engine, Instance, Inventory, Links, Settings, Shelf, Watch, check, loader};
 use cgview::daemon::{self, Side};
-use cgview::fs::{Catalog, CgviewFs, Changes, Mounted, Mountpoint, remount};
+use cgview::fs::{Catalog, CgviewFs, Changes, Mounted, Mountpoint, Options, remount};
 use cgview::logging;
 use cgview::mirror::{Mirror, Version, find_cgroup2, open_source};
+use cgview::privileges::drop_unneeded;
 use crossbeam_channel::{Receiver, bounded, select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -42,23 +54,26 @@ fn run(command: Command) -> Result<(), Failure> {
             mountpoint,
             options,
         } => Ok(remount(&mountpoint, &options)?),
-        Command::Load { dir, cgroup } => Ok(loader::serve(&dir, &cgroup)?),
+        Command::Load(target) => Ok(loader::serve(&target)?),
+        Command::Check { object, json } => check_object(&object, json),
         Command::Mount(args) if args.foreground => {
             logging::to_stderr();
+            become_daemon()?;
             let ending = ending()?;
-            let mounted = mount(&args)?;
+            let parts = mount(&args)?;
             log::info!("mounted at {}", args.mountpoint.display());
-            wait(&mounted.0, &ending);
+            wait(&parts.mounted, &ending);
             Ok(())
         }
         Command::Mount(args) => match daemon::background()? {
             Side::Command(result) => result.map_err(Into::into),
             Side::Daemon(starting) => {
                 logging::to_syslog();
-                match ending().and_then(|ending| Ok((ending, mount(&args)?))) {
-                    Ok((ending, mounted)) => {
+                let started = become_daemon().and_then(|()| Ok((ending()?, mount(&args)?)));
+                match started {
+                    Ok((ending, parts)) => {
                         starting.ready()?;
-                        wait(&mounted.0, &ending);
+                        wait(&parts.mounted, &ending);
                     }
                     Err(error) => starting.failed(&error.to_string()),
                 }
@@ -69,12 +84,22 @@ fn run(command: Command) -> Result<(), Failure> {
 }
 
 /// What a mount consists of, in the order in which it is taken down.
-struct Parts(Mounted, #[allow(dead_code)] Engine);
+struct Parts {
+    mounted: Mounted,
+    _watch: Watch,
+    _inventory: Arc<Inventory>,
+}
 
-fn mount(args: &Args) -> Result<Parts, Failure> {
+/// What comes before any thread is started.
+fn become_daemon() -> Result<(), Failure> {
     if !rustix::process::geteuid().is_root() {
         return Err("only root can mount cgview (it loads BPF programs)".into());
     }
+    drop_unneeded().map_err(|error| format!("drop capabilities: {error}"))?;
+    Ok(())
+}
+
+fn mount(args: &Args) -> Result<Parts, Failure> {
     let path = match &args.source {
         Some(path) => path.clone(),
         None => find_cgroup2()?,
@@ -93,25 +118,44 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
     };
     let engine = Engine::new(instance, Arc::clone(&links), settings);
     let catalog = Arc::new(Catalog::default());
-    for (name, elf) in BUILTIN {
-        let object = engine.load(name, elf)?;
-        if let Some(reason) = &object.manifest.error {
-            log::warn!("the built-in view object {name} cannot be used here: {reason}");
-        }
-        for view in object.views {
-            catalog.place(Path::new(""), view);
-        }
-    }
+    let shelf: Arc<dyn Shelf> = Arc::<Catalog>::clone(&catalog);
+    let inventory = Arc::new(Inventory::new(engine, shelf));
+    inventory.load_builtin()?;
+    let watch = Watch::start(Arc::clone(&inventory), args.places.clone())?;
     let filesystem = CgviewFs::new(
-        Arc::clone(&mirror),
+        mirror,
         catalog,
-        Arc::clone(&links),
-        args.max_snapshot_bytes,
+        links,
+        Arc::clone(&inventory),
+        Options {
+            snapshot_bytes: args.max_snapshot_bytes,
+            manage: args.manage,
+        },
     );
-    let mounted = mountpoint.mount(filesystem, mirror, links, &changes)?;
+    let mounted = mountpoint.mount(filesystem, &changes)?;
     // Mounted is not enough: it has to answer.
     std::fs::metadata(&args.mountpoint)?;
-    Ok(Parts(mounted, engine))
+    Ok(Parts {
+        mounted,
+        _watch: watch,
+        _inventory: inventory,
+    })
+}
+
+fn check_object(path: &Path, json: bool) -> Result<(), Failure> {
+    let manifest = check(&std::fs::read(path)?)?;
+    let mut stdout = std::io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut stdout, &manifest)?;
+        writeln!(stdout)?;
+    } else {
+        write!(stdout, "{manifest}")?;
+    }
+    stdout.flush()?;
+    match manifest.unusable() {
+        None => Ok(()),
+        Some(reason) => Err(format!("{} cannot be used here: {reason}", path.display()).into()),
+    }
 }
 
 /// Gets a message when a signal asks for the end.

@@ -50,17 +50,17 @@ pub fn open_cgroup_by_id(on: BorrowedFd<'_>, id: u64, flags: libc::c_int) -> io:
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Links an `iter/cgroup` program to one cgroup, to be walked in `order`
-/// (`enum bpf_cgroup_iter_order`).
+/// Links an `iter/cgroup` program to one cgroup, or to the root of cgroup2, to be walked in
+/// `order` (`enum bpf_cgroup_iter_order`).
 pub fn cgroup_iter_link(
     program: BorrowedFd<'_>,
-    cgroup: BorrowedFd<'_>,
+    cgroup: Option<BorrowedFd<'_>>,
     order: u32,
 ) -> io::Result<OwnedFd> {
     let mut info = bpf_iter_link_info {
         cgroup: bpf_iter_link_info__bindgen_ty_2 {
             order,
-            cgroup_fd: cgroup.as_raw_fd().cast_unsigned(),
+            cgroup_fd: cgroup.map_or(0, |cgroup| cgroup.as_raw_fd().cast_unsigned()),
             cgroup_id: 0,
         },
     };
@@ -124,7 +124,7 @@ fn new_fd(fd: libc::c_int) -> io::Result<OwnedFd> {
 
 /// The values of a `BPF_F_MMAPABLE` array map, read-only.
 pub struct MappedArray {
-    start: *const u8,
+    start: *mut u8,
     size_bytes: usize,
 }
 
@@ -139,7 +139,7 @@ impl MappedArray {
             libc::mmap(
                 std::ptr::null_mut(),
                 size_bytes,
-                libc::PROT_READ,
+                libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED,
                 map.as_raw_fd(),
                 0,
@@ -160,12 +160,18 @@ impl MappedArray {
         // SAFETY: the mapping spans `size_bytes` readable bytes for as long as `self` lives.
         unsafe { slice::from_raw_parts(self.start, self.size_bytes) }
     }
+
+    /// The same bytes, to be changed.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, writable too, and `self` is borrowed by nobody else.
+        unsafe { slice::from_raw_parts_mut(self.start, self.size_bytes) }
+    }
 }
 
 impl Drop for MappedArray {
     fn drop(&mut self) {
         // SAFETY: exactly the mapping made in `new`; no borrow of it outlives `self`.
-        unsafe { libc::munmap(self.start.cast_mut().cast(), self.size_bytes) };
+        unsafe { libc::munmap(self.start.cast(), self.size_bytes) };
     }
 }
 

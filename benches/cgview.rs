@@ -7,10 +7,12 @@
 mod common;
 mod null;
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::hint::black_box;
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -26,7 +28,7 @@ const CGROUPS: usize = 10_000;
 /// Children of an inner cgroup.
 const SIBLINGS: usize = 100;
 
-/// Bytes a read, as `cp` and `cat` have it.
+/// The least that `cat` and `cp` read at a time; more if the file's block is larger.
 const READ_BYTES: usize = 128 << 10;
 
 /// Cgroups read one by one in a part of a measurement.
@@ -42,10 +44,11 @@ const FILE_CYCLES: u32 = 2000;
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     // The engine below calls its own program to load an object.
-    if let [first, dir, cgroup] = arguments.as_slice()
+    if let [first, target @ ..] = arguments.as_slice()
         && first == loader::ARGUMENT
     {
-        loader::serve(Path::new(dir), Path::new(cgroup)).expect("answer the engine");
+        let target: Vec<_> = target.iter().map(Into::into).collect();
+        loader::serve(&target).expect("answer the engine");
         return ExitCode::SUCCESS;
     }
     // cargo adds options of its own.
@@ -131,9 +134,8 @@ impl Bed {
         );
         let whole = |name: &str| {
             let path = self.mount.join(name);
-            move || {
-                black_box(read_whole(&path));
-            }
+            let buffer = RefCell::new(Vec::new());
+            move || read_whole(&path, &mut buffer.borrow_mut())
         };
         let measures = vec![
             Measure::each("cpu.stat of each", &cpu),
@@ -143,7 +145,7 @@ impl Bed {
             Measure::whole("stats.tree.json", None, whole("stats.tree.json")),
             Measure::whole("stats.prom", Some(10.0), whole(".cgview/prom/stats.prom")),
             Measure::whole("bare sweep", Some(40.0), || {
-                self.engine.sweep(self.cgroups.len())
+                self.engine.sweep(self.cgroups.len());
             }),
         ];
         let count = self.cgroups.len();
@@ -188,7 +190,7 @@ impl Bed {
         let lxcfs = Lxcfs::start();
         let cycle = |name, path: PathBuf| {
             Measure::whole(name, None, move || {
-                (0..FILE_CYCLES).for_each(|_| read_cycle(&path))
+                (0..FILE_CYCLES).for_each(|_| read_cycle(&path));
             })
         };
         let mut measures = vec![
@@ -296,21 +298,12 @@ fn read_cycle(path: &Path) {
     while file.read(&mut buffer).expect("read") > 0 {}
 }
 
-/// Reads to the end without keeping anything; gives the length.
-fn read_whole(path: &Path) -> usize {
-    thread_local! {
-        static BUFFER: std::cell::RefCell<Vec<u8>> = vec![0; READ_BYTES].into();
-    }
-    BUFFER.with_borrow_mut(|buffer| {
-        let mut file = File::open(path).expect("open");
-        let mut length = 0;
-        loop {
-            match file.read(buffer).expect("read") {
-                0 => return length,
-                read => length += read,
-            }
-        }
-    })
+/// Reads to the end as `cat` does.
+fn read_whole(path: &Path, buffer: &mut Vec<u8>) {
+    let mut file = File::open(path).expect("open");
+    let block = file.metadata().expect("stat").blksize();
+    buffer.resize(READ_BYTES.max(block as usize), 0);
+    while file.read(buffer).expect("read") > 0 {}
 }
 
 /// What a sweep needs, without any file system.
@@ -337,7 +330,7 @@ impl OwnEngine {
             .find(|(name, _)| *name == "stats")
             .expect("stats");
         OwnEngine {
-            stats: engine.load(name, elf).expect("load stats"),
+            stats: engine.load(name, elf, None).expect("load stats"),
             root: File::open(root).expect("open the root"),
             _engine: engine,
             _dir: dir,

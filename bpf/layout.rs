@@ -15,6 +15,7 @@ const PREFIX: &str = "cgview:";
 /// The `cgview:` tags of an object.
 pub(super) struct Tags {
     of_functions: HashMap<String, Vec<String>>,
+    of_variables: HashMap<String, Vec<String>>,
     of_members: HashMap<(TypeId, u32), Vec<String>>,
 }
 
@@ -22,6 +23,7 @@ impl Tags {
     pub(super) fn collect(btf: &Btf<'_>) -> Tags {
         let mut tags = Tags {
             of_functions: HashMap::new(),
+            of_variables: HashMap::new(),
             of_members: HashMap::new(),
         };
         for tag in btf.type_by_kind::<DeclTag<'_>>() {
@@ -38,6 +40,11 @@ impl Tags {
                     let of = tags.of_functions.entry(function.into_owned()).or_default();
                     of.push(text.to_owned());
                 }
+                (BtfKind::Var, None) => {
+                    let variable = target.name().unwrap_or_default().to_string_lossy();
+                    let of = tags.of_variables.entry(variable.into_owned()).or_default();
+                    of.push(text.to_owned());
+                }
                 (BtfKind::Struct, Some(member)) => {
                     let of = tags.of_members.entry((target.type_id(), member));
                     of.or_default().push(text.to_owned());
@@ -51,6 +58,12 @@ impl Tags {
     /// The value of `cgview:<key>=<value>` on a function.
     pub(super) fn function(&self, function: &str, key: &str) -> Option<&str> {
         value(self.of_functions.get(function)?, key)
+    }
+
+    /// Whether there is a `cgview:<word>` on a variable, for instance a map.
+    pub(super) fn is_variable(&self, variable: &str, word: &str) -> bool {
+        let tags = self.of_variables.get(variable);
+        tags.is_some_and(|tags| tags.iter().any(|tag| tag == word))
     }
 }
 
@@ -84,6 +97,10 @@ pub(super) fn record(btf: &Btf<'_>, tags: &Tags, name: &str) -> Result<Record, S
         let no_tags = Vec::new();
         let member_tags = tags.of_members.get(&(composite.type_id(), index));
         let member_tags = member_tags.unwrap_or(&no_tags);
+        let with_descendants = has(member_tags, "with_descendants");
+        if with_descendants && kind != Kind::Unsigned(8) {
+            return Err(refuse("counts descendants, so it must be a __u64"));
+        }
         fields.push(Field {
             name: member_name.to_string(),
             offset_bytes: offset as usize / 8,
@@ -91,7 +108,8 @@ pub(super) fn record(btf: &Btf<'_>, tags: &Tags, name: &str) -> Result<Record, S
             meaning: meaning(member_tags),
             unit: unit(value(member_tags, "unit")).map_err(|why| refuse(&why))?,
             help: value(member_tags, "help").unwrap_or_default().to_owned(),
-            absent_if_ones: member_tags.iter().any(|tag| tag == "absent"),
+            absent_if_ones: has(member_tags, "absent"),
+            with_descendants,
         });
     }
     Ok(Record {
@@ -100,11 +118,14 @@ pub(super) fn record(btf: &Btf<'_>, tags: &Tags, name: &str) -> Result<Record, S
     })
 }
 
+fn has(tags: &[String], word: &str) -> bool {
+    tags.iter().any(|tag| tag == word)
+}
+
 fn meaning(tags: &[String]) -> Meaning {
-    let has = |word: &str| tags.iter().any(|tag| tag == word);
-    if has("counter") {
+    if has(tags, "counter") {
         Meaning::Counter
-    } else if has("key") {
+    } else if has(tags, "key") {
         Meaning::Key
     } else {
         Meaning::Gauge

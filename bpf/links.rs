@@ -146,7 +146,7 @@ impl Links {
         open: impl FnOnce() -> io::Result<OwnedFd>,
     ) -> Result<OwnedFd, Error> {
         let directory = open().map_err(|error| view.link_error(error))?;
-        let link = sys::cgroup_iter_link(view.program, directory.as_fd(), view.order)
+        let link = sys::cgroup_iter_link(view.program, Some(directory.as_fd()), view.order)
             .map_err(|error| view.link_error(error))?;
         let iterator = sys::iter_create(link.as_fd()).map_err(|error| view.link_error(error))?;
         match sys::bpf_pin(link.as_fd(), path) {

@@ -4,11 +4,11 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::manifest::Manifest;
 use super::object::{self, Target};
@@ -16,26 +16,46 @@ use super::object::{self, Target};
 /// Longest time that a loader may take: verifying a large program on a slow machine takes seconds.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// How often it is seen to whether an answer is still wanted.
+const CHECK_EVERY: Duration = Duration::from_millis(100);
+
 /// Largest answer that is believed.
 const MAX_ANSWER_BYTES: u64 = 16 << 20;
 
 /// The hidden argument that makes a process of this program the loader.
-pub const ARGUMENT: &str = "--load-into";
+pub const ARGUMENT: &str = "--load";
 
-/// Loads `elf`, pinning into `dir`, with cgroup programs attached to the cgroup at `cgroup`.
+/// Where a loader puts what it has loaded.
+pub(super) struct Place<'a> {
+    /// Where to pin.
+    pub(super) dir: &'a Path,
+    /// The cgroup that collectors of cgroup types are attached to.
+    pub(super) cgroup: &'a Path,
+    /// The pins of the object before, if there was one.
+    pub(super) previous: Option<&'a Path>,
+}
+
+/// Loads `elf`; without a place it is only checked. Given up when `ending` says so.
 /// What is wrong with the object is in the manifest's `error`; an `Err` means that no loader
 /// could be started or that it did not answer.
-pub(super) fn load(elf: &[u8], dir: &Path, cgroup: &Path) -> io::Result<Manifest> {
+pub(super) fn load(
+    elf: &[u8],
+    place: Option<&Place<'_>>,
+    ending: &dyn Fn() -> bool,
+) -> io::Result<Manifest> {
+    if ending() {
+        return Err(io::Error::other("cgview ends"));
+    }
+    let words = place.map(|place| [Some(place.dir), Some(place.cgroup), place.previous]);
     let mut child = Command::new("/proc/self/exe")
         .arg(ARGUMENT)
-        .arg(dir)
-        .arg(cgroup)
+        .args(words.into_iter().flatten().flatten())
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    let answer = converse(&mut child, elf);
+    let answer = converse(&mut child, elf, ending);
     if answer.is_err() {
         // It may hang; what it has answered too late is not wanted any more.
         let _ = child.kill();
@@ -51,40 +71,70 @@ pub(super) fn load(elf: &[u8], dir: &Path, cgroup: &Path) -> io::Result<Manifest
     }
 }
 
-/// Is the loader: loads the object on standard input and answers on standard output.
+/// Is the loader: loads the object on standard input and answers on standard output. The words
+/// are those of a place, or none.
 ///
 /// # Errors
 /// When it cannot read, open the cgroup or answer.
-pub fn serve(dir: &Path, cgroup: &Path) -> io::Result<()> {
+pub fn serve(words: &[PathBuf]) -> io::Result<()> {
     let mut elf = Vec::new();
     io::stdin().read_to_end(&mut elf)?;
-    let cgroup = File::open(cgroup)?;
-    let cgroup = cgroup.as_fd();
-    let manifest = object::load(&elf, Some(&Target { dir, cgroup }));
+    let manifest = match words {
+        [dir, cgroup, previous @ ..] => {
+            let cgroup = File::open(cgroup)?;
+            let target = Target {
+                dir,
+                cgroup: cgroup.as_fd(),
+                previous: previous.first().map(PathBuf::as_path),
+            };
+            object::load(&elf, Some(&target))
+        }
+        _ => object::load(&elf, None),
+    };
     let mut stdout = io::stdout().lock();
     serde_json::to_writer(&mut stdout, &manifest)?;
     stdout.flush()
 }
 
 /// Feeds the object and reads the answer, which ends when the loader does.
-fn converse(child: &mut Child, elf: &[u8]) -> io::Result<Option<Manifest>> {
+fn converse(
+    child: &mut Child,
+    elf: &[u8],
+    ending: &dyn Fn() -> bool,
+) -> io::Result<Option<Manifest>> {
     let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(io::Error::other("the loader has no pipes"));
     };
+    let elf = elf.to_vec();
     let (send, receive) = mpsc::channel();
     thread::Builder::new()
         .name("loader".to_owned())
         .spawn(move || {
+            // A loader that dies while it is being fed says so by its exit status.
+            let _ = stdin.write_all(&elf);
+            drop(stdin);
             let mut answer = Vec::new();
             let read = stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut answer);
             // Nobody listens any more after the deadline.
             let _ = send.send(read.map(|_| answer));
         })?;
-    // A loader that dies while it is being fed says so by its exit status.
-    let _ = stdin.write_all(elf);
-    drop(stdin);
-    let answer = receive
-        .recv_timeout(DEADLINE)
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the loader did not answer"))??;
-    Ok(serde_json::from_slice(&answer).ok())
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match receive.recv_timeout(CHECK_EVERY) {
+            Ok(answer) => return Ok(serde_json::from_slice(&answer?).ok()),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("the loader's answer was lost"));
+            }
+            Err(RecvTimeoutError::Timeout) if ending() => {
+                return Err(io::Error::other("cgview ends"));
+            }
+            Err(RecvTimeoutError::Timeout) if Instant::now() > deadline => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("the loader did not answer for {} s", DEADLINE.as_secs()),
+                ));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! What an object holds, as plain values: the loader process finds it out (from ELF, BTF and the
 //! kernel's answers) and hands it to the daemon, which never parses an object itself.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The outcome of loading, or merely checking, one view object.
@@ -33,6 +35,75 @@ pub struct ViewInfo {
     pub sweep: Option<ProgramInfo>,
     /// A pre-order cgroup iterator that does the same, under cgroup_mutex.
     pub walk: Option<ProgramInfo>,
+}
+
+impl Manifest {
+    /// Why the object, or one of its views, would not work here; `None` when all would.
+    pub fn unusable(&self) -> Option<&str> {
+        if let Some(error) = &self.error {
+            return Some(error);
+        }
+        if self.views.is_empty() {
+            return Some("it has no iter/cgroup program");
+        }
+        self.views
+            .iter()
+            .find_map(|view| view.program.missing.as_deref())
+    }
+}
+
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for view in &self.views {
+            let kind = if view.record.is_some() {
+                "record"
+            } else {
+                "text"
+            };
+            writeln!(f, "view {} ({kind}) {}", view.name, view.program)?;
+            for part in view.sweep.iter().chain(&view.walk) {
+                writeln!(f, "  program {} {part}", part.name)?;
+            }
+        }
+        for collector in &self.collectors {
+            writeln!(f, "collector {} {collector}", collector.name)?;
+        }
+        for map in &self.maps {
+            write!(f, "map {} size_bytes {}", map.name, map.size_bytes)?;
+            writeln!(f, "{}", if map.keep.is_some() { " keep" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ProgramInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} verified_insns {}", self.section, self.verified_insns)?;
+        match &self.missing {
+            None => Ok(()),
+            Some(reason) => write!(f, " unavailable: {}", reason.replace('\n', " | ")),
+        }
+    }
+}
+
+impl ViewInfo {
+    /// A text view of which no more than its name is known.
+    pub fn text(name: &str) -> ViewInfo {
+        ViewInfo {
+            name: name.to_owned(),
+            help: String::new(),
+            program: ProgramInfo {
+                name: name.to_owned(),
+                section: "iter/cgroup".to_owned(),
+                verified_insns: 0,
+                missing: None,
+            },
+            order: Order::Itself,
+            record: None,
+            sweep: None,
+            walk: None,
+        }
+    }
 }
 
 /// The order of a cgroup iterator (`enum bpf_cgroup_iter_order` of the kernel).
@@ -71,6 +142,30 @@ pub struct MapInfo {
     pub name: String,
     /// Kernel memory that it takes, as the kernel accounts it (`memlock` in fdinfo).
     pub size_bytes: u64,
+    /// What became of its contents, for a map that is to keep them over a replacement.
+    pub keep: Option<Keep>,
+}
+
+/// What became of the contents of a map that is to keep them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// There were none.
+    New,
+    /// They were taken over from the object before.
+    Carried,
+    /// They could not be taken over, and why.
+    Lost(String),
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Keep::New => f.write_str("new"),
+            Keep::Carried => f.write_str("carried over"),
+            Keep::Lost(why) => write!(f, "not carried over: {why}"),
+        }
+    }
 }
 
 /// The layout of a record: the C struct that a record view writes for each cgroup.
@@ -99,6 +194,8 @@ pub struct Field {
     pub help: String,
     /// The value "all ones" means that this cgroup or kernel has no such number.
     pub absent_if_ones: bool,
+    /// The value counts the descendants too.
+    pub with_descendants: bool,
 }
 
 /// How the bytes of a field are read.

@@ -3,21 +3,25 @@
 
 mod error;
 mod instance;
+mod inventory;
 mod layout;
 mod links;
 pub mod loader;
 pub mod manifest;
+mod maps;
 pub mod object;
 pub mod render;
 mod rodata;
 mod sweep;
+mod totals;
 mod view;
 
 pub use error::Error;
 pub use instance::Instance;
+pub use inventory::{Inventory, Item, Origin, Places, Shelf, Watch};
 pub use links::{LinkCounts, Links};
 pub use sweep::{Row, Rows};
-pub use view::{Engine, Object, Settings, View};
+pub use view::{Engine, Object, Runs, Settings, View, check};
 
 /// The objects that come with the program: their names and contents.
 pub const BUILTIN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/builtin.rs"));

@@ -15,8 +15,9 @@ use libbpf_rs::{
 use parking_lot::Mutex;
 
 use super::layout::{self, Tags};
-use super::manifest::{Manifest, MapInfo, Order, ProgramInfo, ViewInfo};
-use super::rodata;
+use super::manifest::{Keep, Manifest, MapInfo, Meaning, Order, ProgramInfo, Record, ViewInfo};
+use super::{maps, rodata, sweep};
+use crate::sys;
 
 /// Names of the pins in an object's directory; bpffs refuses names with dots.
 pub(super) mod pin {
@@ -38,6 +39,8 @@ pub struct Target<'a> {
     pub dir: &'a Path,
     /// The cgroup that collectors of cgroup types are attached to.
     pub cgroup: BorrowedFd<'a>,
+    /// The pins of the object that this one replaces, whose maps' contents may be taken over.
+    pub previous: Option<&'a Path>,
 }
 
 /// Optional programs and maps that are left out, with the reason.
@@ -53,6 +56,9 @@ pub fn load(elf: &[u8], target: Option<&Target<'_>>) -> Manifest {
             Ok(manifest) => return manifest,
             Err(Failure::Optional { program, reason }) => {
                 left_out.insert(program, reason);
+                if let Some(target) = target {
+                    unpin_all(target.dir);
+                }
             }
             Err(Failure::Object(reason)) => {
                 return Manifest {
@@ -79,7 +85,12 @@ fn attempt(
     LOG.lock().clear();
     let mut open = open(elf).map_err(Failure::Object)?;
     let optional = plan(&mut open, left_out)?;
+    maps::limit(&open).map_err(Failure::Object)?;
     rodata::set(&mut open, elf, left_out).map_err(Failure::Object)?;
+    let mut manifest = describe(elf, left_out).map_err(Failure::Object)?;
+    if let Some(target) = target {
+        carry_over(&mut open, target.previous, &mut manifest);
+    }
     let blame = |stage: &str, error: &dyn std::fmt::Display| {
         let log = std::mem::take(&mut *LOG.lock());
         let reason = condense(&log).unwrap_or_else(|| format!("{stage}: {error}"));
@@ -89,20 +100,41 @@ fn attempt(
         }
     };
     let object = open.load().map_err(|error| blame("load", &error))?;
-    let mut manifest = describe(elf, left_out).map_err(Failure::Object)?;
     measure(&object, &mut manifest);
+    probe_orders(&object, &mut manifest);
     attach(&object, target, &optional, &mut manifest)?;
     if let Some(target) = target {
         pin_views(&object, target.dir, &manifest).map_err(Failure::Object)?;
+        pin_kept(&object, target.dir, &manifest).map_err(Failure::Object)?;
     }
     Ok(manifest)
+}
+
+/// Empties the directory for another try.
+fn unpin_all(dir: &Path) {
+    for pin in fs::read_dir(dir).into_iter().flatten().flatten() {
+        // What stays is found when its name is taken.
+        let _ = fs::remove_file(pin.path());
+    }
+}
+
+fn carry_over(open: &mut OpenObject, previous: Option<&Path>, manifest: &mut Manifest) {
+    for mut map in open.maps_mut() {
+        let name = map.name().to_string_lossy().into_owned();
+        let info = manifest.maps.iter_mut().find(|info| info.name == name);
+        if let Some(keep) = info.and_then(|info| info.keep.as_mut()) {
+            *keep = maps::carry_over(&mut map, previous);
+        }
+    }
 }
 
 fn open(elf: &[u8]) -> Result<OpenObject, String> {
     if elf.is_empty() {
         return Err("the file is empty".to_owned());
     }
-    let opened = ObjectBuilder::default().open_memory(elf);
+    let opened = ObjectBuilder::default()
+        .name("object")
+        .and_then(|builder| builder.open_memory(elf));
     opened.map_err(|error| {
         let log = std::mem::take(&mut *LOG.lock());
         condense(&log).unwrap_or_else(|| error.to_string())
@@ -158,10 +190,23 @@ fn describe(elf: &[u8], left_out: &LeftOut) -> Result<Manifest, String> {
                 ),
                 _ => None,
             };
+            let order = order(tag(&info.name, "order").as_deref())?;
+            let is_one = |record: &Record| record.fields.iter().all(|f| f.meaning != Meaning::Key);
+            if order != Order::Itself && record.as_ref().is_some_and(is_one) {
+                return Err(format!(
+                    "record view {}: a walk gives one record for each cgroup, so it needs a member \
+                     that is their key",
+                    info.name
+                ));
+            }
+            let name = tag(&info.name, "name").unwrap_or_else(|| info.name.clone());
+            if manifest.views.iter().any(|view| view.name == name) {
+                return Err(format!("two of its views are called {name}"));
+            }
             manifest.views.push(ViewInfo {
-                name: tag(&info.name, "name").unwrap_or_else(|| info.name.clone()),
+                name,
                 help: tag(&info.name, "help").unwrap_or_default(),
-                order: order(tag(&info.name, "order").as_deref())?,
+                order,
                 record,
                 sweep: None,
                 walk: None,
@@ -189,6 +234,10 @@ fn describe(elf: &[u8], left_out: &LeftOut) -> Result<Manifest, String> {
         manifest.maps.push(MapInfo {
             name: map.name().to_string_lossy().into_owned(),
             size_bytes: 0,
+            keep: tags
+                .as_ref()
+                .is_some_and(|tags| tags.is_variable(&map.name().to_string_lossy(), "keep"))
+                .then_some(Keep::New),
         });
     }
     Ok(manifest)
@@ -230,10 +279,29 @@ fn measure(object: &Object, manifest: &mut Manifest) {
             info.verified_insns = u32::try_from(insns).unwrap_or(u32::MAX);
         }
     }
-    for map in object.maps().filter(|map| map.autocreate()) {
+    for map in object.maps().filter(libbpf_rs::MapImpl::autocreate) {
         let name = map.name().to_string_lossy();
         if let Some(info) = manifest.maps.iter_mut().find(|info| info.name == name) {
             info.size_bytes = fdinfo(map.as_fd(), "memlock").unwrap_or(0);
+        }
+    }
+}
+
+/// An order that the kernel does not have shows at the first link only, so one is made.
+fn probe_orders(object: &Object, manifest: &mut Manifest) {
+    let views = manifest.views.iter_mut();
+    for view in views.filter(|view| view.order == Order::Children) {
+        let program = object
+            .progs()
+            .find(|p| p.name() == OsStr::new(&view.program.name));
+        let Some(program) = program.filter(|_| view.program.missing.is_none()) else {
+            continue;
+        };
+        let probe = sys::cgroup_iter_link(program.as_fd(), None, sweep::order(view.order));
+        if let Err(error) = probe {
+            let reason =
+                format!("this kernel's cgroup iterator has no order \"children\" ({error})");
+            view.program.missing = Some(reason);
         }
     }
 }
@@ -248,7 +316,7 @@ fn programs_mut(manifest: &mut Manifest) -> impl Iterator<Item = &mut ProgramInf
 }
 
 /// One number out of /proc/self/fdinfo (kernel/bpf/syscall.c `bpf_prog_show_fdinfo`).
-fn fdinfo(fd: BorrowedFd<'_>, key: &str) -> Option<u64> {
+pub(super) fn fdinfo(fd: BorrowedFd<'_>, key: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
     text.lines().find_map(|line| {
         line.strip_prefix(key)?
@@ -352,6 +420,20 @@ fn pin_views(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), Str
             libbpf_rs::MapHandle::try_from(&map)
                 .and_then(|mut handle| handle.pin(dir.join(format!("{}{index}", pin::ROWS))))
                 .map_err(|error| format!("pin map {rows}: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// By handles of their own, like the rows above.
+fn pin_kept(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), String> {
+    for map in object.maps().filter(libbpf_rs::MapImpl::autocreate) {
+        let name = map.name().to_string_lossy();
+        let mut infos = manifest.maps.iter();
+        if infos.any(|info| info.name == name && info.keep.is_some()) {
+            libbpf_rs::MapHandle::try_from(&map)
+                .and_then(|mut handle| handle.pin(maps::keep_pin(dir, &name)))
+                .map_err(|error| format!("pin map {name}: {error}"))?;
         }
     }
     Ok(())

@@ -5,14 +5,16 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::links::{Links, ViewLinks};
-use super::manifest::{Manifest, ViewInfo};
-use super::object::pin;
+use super::loader::{self, Place};
+use super::manifest::{Manifest, ProgramInfo, ViewInfo};
+use super::object::{self, pin};
 use super::render::Plan;
 use super::sweep::{self, Rows, Sweeper};
-use super::{Error, Instance, loader};
+use super::{Error, Instance};
+use crate::sys;
 
 /// Loads objects into an instance.
 pub struct Engine {
@@ -20,6 +22,7 @@ pub struct Engine {
     links: Arc<Links>,
     settings: Settings,
     next_serial: AtomicU32,
+    ending: AtomicBool,
 }
 
 /// What an engine is told about its surroundings.
@@ -39,6 +42,7 @@ pub struct Object {
     pub manifest: Manifest,
     /// Its views that can be read here.
     pub views: Vec<Arc<View>>,
+    pins: Arc<Pins>,
 }
 
 /// One view that can be read.
@@ -51,6 +55,15 @@ pub struct View {
     sweeper: Option<Sweeper>,
     links: Arc<Links>,
     pins: Arc<Pins>,
+}
+
+/// What the kernel has counted of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Runs {
+    /// How often it has run.
+    pub count: u64,
+    /// For how long altogether.
+    pub time_nsec: u64,
 }
 
 /// The directory of an object's pins.
@@ -66,26 +79,70 @@ impl Engine {
             links,
             settings,
             next_serial: AtomicU32::new(0),
+            ending: AtomicBool::new(false),
         }
     }
 
-    /// Loads an object; its collectors run from here on.
+    /// Takes a program that somebody has pinned as an object with one text view called `name`.
+    ///
+    /// # Errors
+    /// Why what is pinned there is no view.
+    pub fn adopt(&self, name: &str, pin: &Path) -> Result<Object, String> {
+        let program = libbpf_rs::Program::fd_from_pinned_path(pin).map_err(|error| {
+            format!("it is not a BPF program: {error}; pin an iter/cgroup program")
+        })?;
+        // The kernel's own answer to whether the program iterates over cgroups.
+        let cgroup = std::fs::File::open(&self.settings.cgroup).map_err(|e| e.to_string())?;
+        if let Err(error) =
+            sys::cgroup_iter_link(program.as_fd(), Some(cgroup.as_fd()), sys::SELF_ONLY)
+        {
+            return Err(format!("it is not an iter/cgroup program ({error})"));
+        }
+        let info = ViewInfo::text(name);
+        let pins = self.new_pins().map_err(|error| error.to_string())?;
+        let view = self.view(&info, program, None, None, &pins);
+        Ok(Object {
+            manifest: Manifest {
+                views: vec![info],
+                ..Manifest::default()
+            },
+            views: vec![view],
+            pins,
+        })
+    }
+
+    /// A new directory for the pins of an object.
+    fn new_pins(&self) -> Result<Arc<Pins>, Error> {
+        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+        let dir = self.instance.dir().join(format!("o{serial}"));
+        std::fs::create_dir(&dir).map_err(|source| Error::Instance {
+            path: dir.clone(),
+            action: "create",
+            source,
+        })?;
+        Ok(Arc::new(Pins { dir: dir.into() }))
+    }
+
+    /// Gives up on objects that are being loaded, and on all later ones.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Loads an object; its collectors run from here on. Maps that are to keep their contents
+    /// take over those of the `previous` object.
     ///
     /// # Errors
     /// When no loader could be run. That the object cannot be used here is not an error of this
     /// call but part of the [`Manifest`]: no views, and why.
-    pub fn load(&self, name: &str, elf: &[u8]) -> Result<Object, Error> {
-        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-        let dir: Arc<Path> = self.instance.dir().join(format!("o{serial}")).into();
-        std::fs::create_dir(&dir).map_err(|source| Error::Instance {
-            path: dir.to_path_buf(),
-            action: "create",
-            source,
-        })?;
-        let pins = Arc::new(Pins {
-            dir: Arc::clone(&dir),
-        });
-        let manifest = loader::load(elf, &dir, &self.settings.cgroup).map_err(|source| {
+    pub fn load(&self, name: &str, elf: &[u8], previous: Option<&Object>) -> Result<Object, Error> {
+        let pins = self.new_pins()?;
+        let place = Place {
+            dir: &pins.dir,
+            cgroup: &self.settings.cgroup,
+            previous: previous.map(|object| &*object.pins.dir),
+        };
+        let ending = || self.ending.load(Ordering::Relaxed);
+        let manifest = loader::load(elf, Some(&place), &ending).map_err(|source| {
             let object = name.to_owned();
             Error::Loader { object, source }
         })?;
@@ -97,32 +154,39 @@ impl Engine {
                 }
             }
         }
-        Ok(Object { manifest, views })
+        Ok(Object {
+            manifest,
+            views,
+            pins,
+        })
     }
 
     fn open_view(
         &self,
-        object: &str,
+        origin: &str,
         index: usize,
         info: &ViewInfo,
         pins: &Arc<Pins>,
     ) -> Result<Arc<View>, Error> {
+        check_name(&info.name).map_err(|reason| Error::Object {
+            object: origin.to_owned(),
+            reason,
+        })?;
         let refuse = |error: libbpf_rs::Error| Error::Object {
-            object: object.to_owned(),
+            object: origin.to_owned(),
             reason: format!("open the pins of view {}: {error}", info.name),
         };
         let path = |pin: &str| pins.dir.join(format!("{pin}{index}"));
         let program = libbpf_rs::Program::fd_from_pinned_path(path(pin::VIEW)).map_err(refuse)?;
-        let live = |part: &Option<super::manifest::ProgramInfo>| {
-            part.as_ref().is_some_and(|part| part.missing.is_none())
-        };
+        let live =
+            |part: &Option<ProgramInfo>| part.as_ref().is_some_and(|part| part.missing.is_none());
         let sweep = (live(&info.sweep) && self.settings.ids_name_cgroups).then(|| path(pin::SWEEP));
         let walk = live(&info.walk).then(|| path(pin::WALK));
         let plan = match &info.record {
             Some(record) => {
                 Some(
                     Plan::new(&info.name, &info.help, record).map_err(|error| Error::Object {
-                        object: object.to_owned(),
+                        object: origin.to_owned(),
                         reason: format!("view {}: {error}", info.name),
                     })?,
                 )
@@ -134,15 +198,26 @@ impl Engine {
                 sweep.as_deref(),
                 walk.as_deref(),
                 &path(pin::ROWS),
-                record.size_bytes,
+                record,
                 self.settings.sweep_bytes,
             )
             .map_err(refuse)?,
             None => None,
         };
+        Ok(self.view(info, program, plan, sweeper, pins))
+    }
+
+    fn view(
+        &self,
+        info: &ViewInfo,
+        program: OwnedFd,
+        plan: Option<Plan>,
+        sweeper: Option<Sweeper>,
+        pins: &Arc<Pins>,
+    ) -> Arc<View> {
         let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
         self.links.admit(serial, Arc::clone(&pins.dir));
-        Ok(Arc::new(View {
+        Arc::new(View {
             info: info.clone(),
             plan,
             serial,
@@ -150,7 +225,7 @@ impl Engine {
             sweeper,
             links: Arc::clone(&self.links),
             pins: Arc::clone(pins),
-        }))
+        })
     }
 }
 
@@ -158,6 +233,14 @@ impl View {
     /// What the object says of it.
     pub fn info(&self) -> &ViewInfo {
         &self.info
+    }
+
+    /// How often the program has run and for how long, while the kernel counts that
+    /// (`kernel.bpf_stats_enabled`).
+    pub fn runs(&self) -> Option<Runs> {
+        let count = object::fdinfo(self.program.as_fd(), "run_cnt")?;
+        let time_nsec = object::fdinfo(self.program.as_fd(), "run_time_ns")?;
+        (count > 0).then_some(Runs { count, time_nsec })
     }
 
     /// How its records are rendered, for a record view.
@@ -216,6 +299,33 @@ impl View {
             self.read(root, || directory.try_clone_to_owned())?;
         }
         sweeper.run(&self.info.name, root, directory, expected, render)
+    }
+}
+
+/// What an object holds and what would become of it here; leaves nothing behind.
+///
+/// # Errors
+/// When no loader could be run.
+pub fn check(elf: &[u8]) -> Result<Manifest, Error> {
+    loader::load(elf, None, &|| false).map_err(|source| Error::Loader {
+        object: "the object".to_owned(),
+        source,
+    })
+}
+
+/// Longest name of a view, so that each form's suffix still fits.
+const MOST_NAME_BYTES: usize = 200;
+
+/// A view's name is a file's name.
+fn check_name(name: &str) -> Result<(), String> {
+    let usable = !name.is_empty()
+        && name.len() <= MOST_NAME_BYTES
+        && !name.starts_with('.')
+        && !name.contains(|c: char| c == '/' || c.is_control());
+    if usable {
+        Ok(())
+    } else {
+        Err(format!("{name:?} cannot be the name of a view's file"))
     }
 }
 

@@ -220,8 +220,11 @@ impl Filesystem for Adapter {
         reply.error(Error::ReadOnly.errno());
     }
 
-    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Error::ReadOnly.errno());
+    fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        match self.fs.unlink(parent, name) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(failed("unlink", &error)),
+        }
     }
 
     fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {

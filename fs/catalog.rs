@@ -2,13 +2,15 @@
 //! and a nearer one wins.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::bpf::View;
+use crate::bpf::{Object, Origin, Shelf, View};
 
+use super::form::Form;
 use super::inode::{MOST_NAMES, NameId};
 
 /// The views by name and placement.
@@ -21,125 +23,152 @@ pub struct Catalog {
 #[derive(Default)]
 struct Names {
     /// A name keeps its place for as long as the daemon runs: inode numbers are made of it.
-    list: Vec<Name>,
-    places: HashMap<String, NameId>,
+    list: Vec<Vec<Placement>>,
+    ids: HashMap<String, NameId>,
 }
 
-struct Name {
-    name: String,
-    placements: Vec<Placement>,
-}
-
+/// A view at a place in the tree.
 #[derive(Clone)]
-struct Placement {
+pub(super) struct Placement {
     /// Below the mount's root; empty for the root.
-    at: PathBuf,
-    view: Arc<View>,
+    pub(super) at: PathBuf,
+    pub(super) origin: Origin,
+    pub(super) view: Arc<View>,
+}
+
+impl Names {
+    /// The name's id, a new one for a new name; `None` when there have been too many.
+    fn admit(&mut self, name: &str) -> Option<NameId> {
+        if let Some(id) = self.ids.get(name) {
+            return Some(*id);
+        }
+        let next = self.list.len();
+        if next >= MOST_NAMES {
+            return None;
+        }
+        let id = NameId(u16::try_from(next).ok()?);
+        self.ids.insert(name.to_owned(), id);
+        self.list.push(Vec::new());
+        Some(id)
+    }
+
+    fn placements(&self, id: NameId) -> &[Placement] {
+        self.list.get(usize::from(id.0)).map_or(&[], Vec::as_slice)
+    }
+
+    fn numbered(&self) -> impl Iterator<Item = (NameId, &[Placement])> {
+        let list = self.list.iter().map(Vec::as_slice);
+        (0..)
+            .map(NameId)
+            .zip(list)
+            .filter(|(_, placements)| !placements.is_empty())
+    }
+}
+
+impl Shelf for Catalog {
+    fn put(&self, origin: &Origin, at: &Path, object: &Arc<Object>) -> Result<(), String> {
+        let mut names = self.names.write();
+        let mut ids = Vec::new();
+        for view in &object.views {
+            let id = names.admit(&view.info().name);
+            ids.push(id.ok_or_else(|| format!("there have been {MOST_NAMES} names of views"))?);
+        }
+        let old = names.take(origin);
+        for (view, id) in object.views.iter().zip(ids) {
+            if let Some(placements) = names.list.get_mut(usize::from(id.0)) {
+                placements.push(Placement {
+                    at: at.to_owned(),
+                    origin: origin.clone(),
+                    view: Arc::clone(view),
+                });
+            }
+        }
+        drop(names);
+        // The last user of a view unpins it, which is no work for under the lock.
+        drop(old);
+        Ok(())
+    }
+
+    fn take(&self, origin: &Origin) {
+        let old = self.names.write().take(origin);
+        drop(old);
+    }
+}
+
+impl Names {
+    fn take(&mut self, origin: &Origin) -> Vec<Placement> {
+        let lists = self.list.iter_mut();
+        lists
+            .flat_map(|list| list.extract_if(.., |place| place.origin == *origin))
+            .collect()
+    }
 }
 
 impl Catalog {
-    /// Places `view` at the cgroup path `at`, relative to the mount's root; a view that had the
-    /// same name there is replaced. False when there have been too many names.
-    pub fn place(&self, at: &Path, view: Arc<View>) -> bool {
-        let mut names = self.names.write();
-        let name = view.info().name.clone();
-        let id = match names.places.get(&name) {
-            Some(id) => *id,
-            None if names.list.len() >= MOST_NAMES => return false,
-            None => {
-                let id = NameId(names.list.len() as u16);
-                names.places.insert(name.clone(), id);
-                names.list.push(Name {
-                    name,
-                    placements: Vec::new(),
-                });
-                id
-            }
-        };
-        let Some(name) = names.list.get_mut(usize::from(id.0)) else {
-            return false;
-        };
-        let at = at.to_owned();
-        match name.placements.iter_mut().find(|place| place.at == at) {
-            Some(place) => place.view = view,
-            None => name.placements.push(Placement { at, view }),
-        }
-        true
-    }
-
     /// The name's id, if a view has ever had it.
     pub(super) fn id(&self, name: &str) -> Option<NameId> {
-        self.names.read().places.get(name).copied()
+        self.names.read().ids.get(name).copied()
     }
 
-    /// The name that an id stands for.
-    pub(super) fn name(&self, id: NameId) -> Option<String> {
+    /// Whether a file of this name may be a view's, in one form or another.
+    pub(super) fn may_be_view(&self, file: &OsStr) -> bool {
         let names = self.names.read();
-        names
-            .list
-            .get(usize::from(id.0))
-            .map(|name| name.name.clone())
+        let file = file.to_str().unwrap_or_default();
+        Form::split(file).any(|(view, _)| names.ids.contains_key(view))
     }
 
-    /// The view that the name means in the directory whose path `path` gives; it is asked only
-    /// when it matters.
-    pub(super) fn view<E>(
+    /// What the name means in the directory whose path `path` gives; it is asked only when it
+    /// matters.
+    pub(super) fn find<E>(
         &self,
         id: NameId,
         path: impl FnOnce() -> Result<PathBuf, E>,
-    ) -> Result<Option<Arc<View>>, E> {
+    ) -> Result<Option<Placement>, E> {
         let placements = {
             let names = self.names.read();
-            let Some(name) = names.list.get(usize::from(id.0)) else {
-                return Ok(None);
-            };
-            match name.placements.as_slice() {
+            match names.placements(id) {
                 [] => return Ok(None),
-                [only] if only.at.as_os_str().is_empty() => {
-                    return Ok(Some(Arc::clone(&only.view)));
-                }
+                [only] if only.at.as_os_str().is_empty() => return Ok(Some(only.clone())),
                 several => several.to_vec(),
             }
         };
         let path = path()?;
-        Ok(nearest(&placements, &path).map(|place| Arc::clone(&place.view)))
+        Ok(nearest(&placements, &path).cloned())
     }
 
-    /// All views of a directory, by name.
-    pub(super) fn views<E>(
-        &self,
-        path: impl FnOnce() -> Result<PathBuf, E>,
-    ) -> Result<Vec<(NameId, Arc<View>)>, E> {
-        let all: Vec<(NameId, Vec<Placement>)> = {
-            let names = self.names.read();
-            let numbered = names.list.iter().zip(0u16..);
-            numbered
-                .map(|(name, id)| (NameId(id), name.placements.clone()))
-                .filter(|(_, placements)| !placements.is_empty())
-                .collect()
-        };
-        let path = path()?;
-        Ok(all
-            .into_iter()
-            .filter_map(|(id, placements)| {
-                Some((id, Arc::clone(&nearest(&placements, &path)?.view)))
-            })
-            .collect())
+    /// All views of the directory with this path.
+    pub(super) fn views(&self, path: &Path) -> Vec<(NameId, Arc<View>)> {
+        let names = self.names.read();
+        let found = names.numbered();
+        found
+            .filter_map(|(id, placements)| Some((id, Arc::clone(&nearest(placements, path)?.view))))
+            .collect()
     }
 
     /// Every name that a view has now, with the view placed nearest to the root.
     pub(super) fn all(&self) -> Vec<(NameId, Arc<View>)> {
         let names = self.names.read();
-        let numbered = names.list.iter().zip(0u16..);
-        numbered
-            .filter_map(|(name, id)| {
-                let first = name
-                    .placements
+        let found = names.numbered();
+        found
+            .filter_map(|(id, placements)| {
+                let first = placements
                     .iter()
-                    .min_by_key(|place| depth(&place.at))?;
-                Some((NameId(id), Arc::clone(&first.view)))
+                    .min_by_key(|place| (depth(&place.at), &place.origin))?;
+                Some((id, Arc::clone(&first.view)))
             })
             .collect()
+    }
+
+    /// The object that has this name at the same place and comes before `origin`.
+    pub(super) fn hidden_by(&self, name: &str, at: &Path, origin: &Origin) -> Option<Origin> {
+        let names = self.names.read();
+        let id = names.ids.get(name)?;
+        let placements = names.placements(*id).iter();
+        let winner = placements
+            .filter(|place| place.at == at)
+            .map(|place| &place.origin)
+            .min()?;
+        (winner != origin).then(|| winner.clone())
     }
 }
 
@@ -147,9 +176,13 @@ fn depth(path: &Path) -> usize {
     path.components().count()
 }
 
+/// The placement that holds at `path`: the deepest, then the one of the first origin.
 fn nearest<'a>(placements: &'a [Placement], path: &Path) -> Option<&'a Placement> {
     placements
         .iter()
         .filter(|place| path.starts_with(&place.at))
-        .max_by_key(|place| depth(&place.at))
+        .min_by(|a, b| {
+            let deeper = depth(&b.at).cmp(&depth(&a.at));
+            deeper.then_with(|| a.origin.cmp(&b.origin))
+        })
 }

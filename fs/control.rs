@@ -14,6 +14,8 @@ use super::{CgviewFs, Found, attr};
 /// The directory's name.
 pub(super) const NAME: &str = ".cgview";
 
+const STATUS: &str = "status";
+const STATUS_JSON: &str = "status.json";
 const VIEWS: &str = "views";
 const PROM: &str = "prom";
 const HELP: &str = "help";
@@ -52,6 +54,8 @@ impl CgviewFs {
         };
         match of {
             ControlNode::Top => vec![
+                (STATUS.into(), ControlNode::Status),
+                (STATUS_JSON.into(), ControlNode::StatusJson),
                 (VIEWS.into(), ControlNode::Views),
                 (PROM.into(), ControlNode::Prom),
             ],
@@ -116,13 +120,14 @@ impl CgviewFs {
             ControlNode::Help(name) => self.help(name),
             ControlNode::Schema(name) => {
                 let view = self.named(name)?;
-                Ok(view.plan().map(render::schema).ok_or(Error::Stale)?.into())
+                view.plan().map(render::schema).ok_or(Error::Stale)
             }
             ControlNode::PromFile(name) => {
                 let view = self.named(name)?;
                 self.prometheus_of_all(&view)
             }
-            ControlNode::Status | ControlNode::StatusJson => Err(Error::NoSuchName),
+            ControlNode::Status => Ok(self.status().text()),
+            ControlNode::StatusJson => Ok(self.status().json()),
             ControlNode::Top | ControlNode::Views | ControlNode::View(_) | ControlNode::Prom => {
                 Err(Error::WrongKind)
             }
@@ -132,7 +137,7 @@ impl CgviewFs {
     fn help(&self, name: NameId) -> Result<Vec<u8>, Error> {
         let view = self.named(name)?;
         Ok(match view.plan() {
-            Some(plan) => render::help(plan).into(),
+            Some(plan) => render::help(plan),
             None => format!("{}\n", view.info().help).into_bytes(),
         })
     }

@@ -21,6 +21,10 @@ pub(super) enum Error {
     WrongKind,
     /// A write-like call.
     ReadOnly,
+    /// A file that cannot be removed there: the view is inherited, or it is no view.
+    NotPlacedHere,
+    /// The object's file or pin cannot be removed.
+    Remove(std::io::Error),
     /// The handle is not open.
     BadHandle,
     /// The snapshots of all open files together take too much memory.
@@ -43,6 +47,8 @@ impl Error {
             Error::Gone => Errno::ENODEV,
             Error::WrongKind => Errno::ENOTDIR,
             Error::ReadOnly => Errno::EROFS,
+            Error::NotPlacedHere => Errno::EPERM,
+            Error::Remove(source) => raw(source),
             Error::BadHandle => Errno::EBADF,
             Error::TooMuchOpen => Errno::ENOMEM,
             Error::NumberTooLarge => Errno::EOVERFLOW,
@@ -77,13 +83,14 @@ impl Error {
             | Error::Gone
             | Error::WrongKind
             | Error::ReadOnly
+            | Error::NotPlacedHere
             | Error::BadHandle
             | Error::TooMuchOpen
             | Error::Mirror(
                 mirror::Error::NotFound { .. } | mirror::Error::Gone(_) | mirror::Error::Outside(_),
             )
             | Error::Bpf(bpf::Error::Gone | bpf::Error::NoSuchForm { .. }) => true,
-            Error::NumberTooLarge | Error::Mirror(_) | Error::Bpf(_) => false,
+            Error::Remove(_) | Error::NumberTooLarge | Error::Mirror(_) | Error::Bpf(_) => false,
         }
     }
 }
@@ -102,6 +109,8 @@ impl fmt::Display for Error {
             Error::Gone => f.write_str("the cgroup is gone"),
             Error::WrongKind => f.write_str("not that kind of file"),
             Error::ReadOnly => f.write_str("cgview is read-only"),
+            Error::NotPlacedHere => f.write_str("no view is placed here under that name"),
+            Error::Remove(source) => write!(f, "remove the view's object: {source}"),
             Error::BadHandle => f.write_str("no such open file"),
             Error::TooMuchOpen => f.write_str("the open files hold too many bytes; close some"),
             Error::NumberTooLarge => {

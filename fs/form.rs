@@ -47,11 +47,6 @@ impl Form {
         }
     }
 
-    /// Whether the form shows more than the one cgroup.
-    pub(super) fn is_tree(self) -> bool {
-        matches!(self, Form::Tree | Form::TreeJson)
-    }
-
     /// All ways to read a file's name as a view's name and a form.
     pub(super) fn split(file: &str) -> impl Iterator<Item = (&str, Form)> {
         Form::ALL

@@ -150,6 +150,12 @@ impl Handles {
         }))
     }
 
+    /// How many files and directories are open, and how many bytes they hold.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let open = self.open.read().len();
+        (open, self.budget.used_bytes.load(Ordering::Relaxed))
+    }
+
     fn insert(&self, handle: Handle) -> FileHandle {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.open.write().insert(number, Arc::new(handle));

@@ -13,6 +13,8 @@ use fuser::{INodeNo, Notifier};
 use crate::bpf::Links;
 use crate::mirror::{CgroupId, Change, Mirror};
 
+use super::catalog::Catalog;
+
 /// How often links are checked for cgroups whose end was not heard of.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
 
@@ -61,12 +63,14 @@ impl Invalidator {
         changes: &Changes,
         mirror: Arc<Mirror>,
         links: Arc<Links>,
+        catalog: Arc<Catalog>,
         notifier: Notifier,
     ) -> io::Result<Invalidator> {
         let work = Work {
             receive: changes.receive.clone(),
             mirror,
             links,
+            catalog,
             notifier,
         };
         let thread = thread::Builder::new()
@@ -94,6 +98,7 @@ struct Work {
     receive: Receiver<Message>,
     mirror: Arc<Mirror>,
     links: Arc<Links>,
+    catalog: Arc<Catalog>,
     notifier: Notifier,
 }
 
@@ -101,7 +106,12 @@ impl Work {
     fn run(&self) {
         loop {
             match self.receive.recv_timeout(CHECK_EVERY) {
-                Ok(Message::Change(Change::Appeared { .. })) => {}
+                Ok(Message::Change(Change::Appeared { parent, name, .. })) => {
+                    // The cgroup hides a view's file of the same name.
+                    if self.catalog.may_be_view(&name) {
+                        self.forget(parent, &name);
+                    }
+                }
                 Ok(Message::Change(Change::Gone { id, parent, name })) => {
                     self.links.release(id.0);
                     self.forget(parent, &name);

@@ -12,6 +12,7 @@ mod handle;
 mod inode;
 mod invalidate;
 mod mount;
+mod status;
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
@@ -21,7 +22,7 @@ use std::time::{Duration, SystemTime};
 use fuser::{FileAttr, FileHandle, FileType, INodeNo};
 use rustix::fs::fstat;
 
-use crate::bpf::{Links, View};
+use crate::bpf::{Inventory, Links, View};
 use crate::mirror::{self, CgroupId, Mirror};
 
 pub use catalog::Catalog;
@@ -45,9 +46,20 @@ pub struct CgviewFs {
     mirror: Arc<Mirror>,
     catalog: Arc<Catalog>,
     links: Arc<Links>,
+    inventory: Arc<Inventory>,
     handles: Handles,
     lengths: Lengths,
     started: SystemTime,
+    manage: bool,
+}
+
+/// How the file system behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// What the bytes of open files may take together.
+    pub snapshot_bytes: usize,
+    /// Whether removing a view's file where it is placed removes the view.
+    pub manage: bool,
 }
 
 /// A node that was looked up.
@@ -64,22 +76,30 @@ struct Opened {
 }
 
 impl CgviewFs {
-    /// Shows the views of `catalog` over the hierarchy of `mirror`. Open files hold at most
-    /// `snapshot_bytes` together.
+    /// Shows the views of `catalog` over the hierarchy of `mirror`.
     pub fn new(
         mirror: Arc<Mirror>,
         catalog: Arc<Catalog>,
         links: Arc<Links>,
-        snapshot_bytes: usize,
+        inventory: Arc<Inventory>,
+        options: Options,
     ) -> CgviewFs {
         CgviewFs {
             mirror,
             catalog,
             links,
-            handles: Handles::new(snapshot_bytes),
+            inventory,
+            handles: Handles::new(options.snapshot_bytes),
+            manage: options.manage,
             lengths: Lengths::new(REMEMBERED_LENGTHS),
             started: SystemTime::now(),
         }
+    }
+
+    /// What its notifying thread works with too.
+    fn shared(&self) -> (Arc<Mirror>, Arc<Links>, Arc<Catalog>) {
+        let mirror = Arc::clone(&self.mirror);
+        (mirror, Arc::clone(&self.links), Arc::clone(&self.catalog))
     }
 
     fn node(&self, number: INodeNo) -> Result<Node, Error> {
@@ -115,18 +135,22 @@ impl CgviewFs {
                 form,
             };
             match self.view_of(file) {
-                Ok(view) if has_form(&view, form) => return Ok(self.file_attr(file)?),
-                Ok(_) | Err(Error::Stale) => {}
+                Ok(_) => return self.file_attr(file),
+                Err(Error::Stale) => {}
                 Err(error) => return Err(error),
             }
         }
         Err(Error::NoSuchName)
     }
 
-    /// The view that the file shows; [`Error::Stale`] when there is none any more.
+    /// The view that the file shows; [`Error::Stale`] when there is none any more, or one that has
+    /// no such form.
     fn view_of(&self, file: FileNode) -> Result<Arc<View>, Error> {
         let path = || self.mirror.path(file.cgroup);
-        self.catalog.view(file.name, path)?.ok_or(Error::Stale)
+        let found = self.catalog.find(file.name, path)?;
+        let view = found.map(|place| place.view);
+        view.filter(|view| has_form(view, file.form))
+            .ok_or(Error::Stale)
     }
 
     fn attr(&self, node: Node) -> Result<Found, Error> {
@@ -245,6 +269,30 @@ impl CgviewFs {
         Ok(())
     }
 
+    /// Removes the object that is placed in this very directory and shows this view.
+    fn unlink(&self, parent: INodeNo, name: &OsStr) -> Result<(), Error> {
+        if !self.manage {
+            return Err(Error::ReadOnly);
+        }
+        let Node::Cgroup(id) = self.node(parent)? else {
+            return Err(Error::NotPlacedHere);
+        };
+        let name = name.to_str().and_then(|name| self.catalog.id(name));
+        let path = self.mirror.path(id)?;
+        let name = name.ok_or(Error::NotPlacedHere)?;
+        let found = self.catalog.find(name, || Ok::<_, Error>(path.clone()))?;
+        let place = found.ok_or(Error::NoSuchName)?;
+        if place.at != path {
+            return Err(Error::NotPlacedHere);
+        }
+        log::info!(
+            "removing {} as its file in {} was removed",
+            place.origin,
+            path.display()
+        );
+        self.inventory.remove(&place.origin).map_err(Error::Remove)
+    }
+
     fn opendir(&self, number: INodeNo) -> Result<FileHandle, Error> {
         let entries = match self.node(number)? {
             Node::Cgroup(id) => self.cgroup_entries(id)?,
@@ -266,7 +314,7 @@ impl CgviewFs {
         let children = self.mirror.list(id)?;
         entries.extend(children.into_iter().map(|(name, id)| directory(name, id)));
         let cgroups = entries.len();
-        for (name, view) in self.catalog.views(|| self.mirror.path(id))? {
+        for (name, view) in self.catalog.views(&self.mirror.path(id)?) {
             let file = Node::File(FileNode {
                 cgroup: id,
                 name,

@@ -15,8 +15,6 @@ use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
-use crate::bpf::Links;
-use crate::mirror::Mirror;
 use crate::mounts;
 
 use super::CgviewFs;
@@ -148,16 +146,13 @@ impl Mountpoint {
     /// # Errors
     /// [`MountError::Device`], [`MountError::Mount`] or [`MountError::Session`]; nothing stays
     /// behind then.
-    pub fn mount(
-        self,
-        filesystem: CgviewFs,
-        mirror: Arc<Mirror>,
-        links: Arc<Links>,
-        changes: &Changes,
-    ) -> Result<Mounted, MountError> {
+    pub fn mount(self, filesystem: CgviewFs, changes: &Changes) -> Result<Mounted, MountError> {
         let device = open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(|error| MountError::Device(error.into()))?;
-        let point = MountedPoint::mount(self.path, &device)?;
+        let mut flags = flags();
+        // Removing a view's file is the one change there is.
+        flags.set(MountFlags::RDONLY, !filesystem.manage);
+        let point = MountedPoint::mount(self.path, &device, flags)?;
         let config = {
             let mut config = Config::default();
             config.acl = SessionACL::All;
@@ -165,6 +160,7 @@ impl Mountpoint {
             config
         };
         let growth = Growth::default();
+        let (mirror, links, catalog) = filesystem.shared();
         let adapter = Adapter {
             fs: filesystem,
             growth: growth.clone(),
@@ -173,7 +169,7 @@ impl Mountpoint {
             .map_err(MountError::Session)?;
         // Nobody else sets it.
         let _ = growth.notifier.set(session.notifier());
-        let invalidator = Invalidator::start(changes, mirror, links, session.notifier())
+        let invalidator = Invalidator::start(changes, mirror, links, catalog, session.notifier())
             .map_err(MountError::Session)?;
         let (end, ended) = bounded(1);
         let thread = thread::Builder::new()
@@ -229,14 +225,14 @@ struct MountedPoint {
 }
 
 impl MountedPoint {
-    fn mount(path: PathBuf, fuse: &OwnedFd) -> Result<MountedPoint, MountError> {
+    fn mount(path: PathBuf, fuse: &OwnedFd, flags: MountFlags) -> Result<MountedPoint, MountError> {
         let failed = |source| MountError::Mount(path.clone(), source);
         let options = format!(
             "fd={},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
             fuse.as_raw_fd()
         );
         let options = CString::new(options).map_err(|error| failed(error.into()))?;
-        mount(SOURCE, &path, TYPE, flags(), options.as_c_str())
+        mount(SOURCE, &path, TYPE, flags, options.as_c_str())
             .map_err(|error| failed(error.into()))?;
         let device = mounts::at(&path).map_err(failed)?.map(|mount| mount.device);
         Ok(MountedPoint { path, device })

@@ -204,6 +204,12 @@ impl Mirror {
         show(Names(&self.hierarchy.tree.read()))
     }
 
+    /// The paths of all cgroups known whose name is `wanted`, in no order. The tree is locked
+    /// meanwhile: `wanted` is short and makes no system call.
+    pub fn find(&self, wanted: impl Fn(&OsStr) -> bool) -> Vec<PathBuf> {
+        self.hierarchy.tree.read().find(wanted)
+    }
+
     /// The mirror's figures.
     pub fn health(&self) -> Health {
         Health {

@@ -97,6 +97,15 @@ impl Tree {
             .collect()
     }
 
+    /// The paths of all below the root whose name is `wanted`.
+    pub(super) fn find(&self, wanted: impl Fn(&OsStr) -> bool) -> Vec<PathBuf> {
+        let nodes = self.nodes.iter().filter(|(id, _)| **id != self.root);
+        nodes
+            .filter(|(_, node)| wanted(&node.name))
+            .filter_map(|(id, _)| self.path(*id))
+            .collect()
+    }
+
     /// All that the tree holds.
     pub(super) fn ids(&self) -> Vec<CgroupId> {
         self.nodes.keys().copied().collect()
@@ -310,6 +319,16 @@ mod tests {
         assert_eq!(tree.ancestors(CgroupId(4)), Some(line));
         assert_eq!(tree.path(CgroupId(9)), None);
         assert_eq!(tree.ancestors(CgroupId(9)), None);
+    }
+
+    #[test]
+    fn cgroups_are_found_by_name_wherever_they_are() {
+        let mut tree = small();
+        tree.reconcile(CgroupId(5), &listing(&[("b", 6)]), &[]);
+        let mut found = tree.find(|name| name == "b");
+        found.sort();
+        assert_eq!(found, [Path::new("a/b"), Path::new("d/b")]);
+        assert!(tree.find(OsStr::is_empty).is_empty());
     }
 
     #[test]

@@ -221,6 +221,12 @@ struct Unwatched<'a>(&'a notify::Error);
 
 impl fmt::Display for Unwatched<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without its paths, which may be many and long.
+        let reason = match &self.0.kind {
+            ErrorKind::Io(error) => error.to_string(),
+            ErrorKind::Generic(reason) => reason.clone(),
+            kind => format!("{kind:?}"),
+        };
         let advice = match self.0.kind {
             ErrorKind::MaxFilesWatch => "raise fs.inotify.max_user_watches",
             _ => "see fs.inotify.max_user_instances and the length of the path",
@@ -228,9 +234,8 @@ impl fmt::Display for Unwatched<'_> {
         let seconds = super::follow::RESCAN_INTERVAL.as_secs();
         write!(
             f,
-            "cannot watch every cgroup ({}): reads stay right, but what a removed cgroup held is \
-             released only every {seconds} s; {advice}",
-            self.0
+            "cannot watch every cgroup ({reason}): reads stay right, but what a removed cgroup held \
+             is released only every {seconds} s; {advice}"
         )
     }
 }

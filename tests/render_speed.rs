@@ -20,6 +20,7 @@ fn numbers() -> Record {
         unit: [Unit::Nanoseconds, Unit::Bytes, Unit::None][n % 3],
         help: "A number.".to_owned(),
         absent_if_ones: n.is_multiple_of(5),
+        with_descendants: false,
     };
     Record {
         size_bytes: 8 * FIELDS,
@@ -40,6 +41,7 @@ fn latency() -> Record {
         unit: Unit::Nanoseconds,
         help: "A histogram.".to_owned(),
         absent_if_ones: false,
+        with_descendants: false,
     };
     Record {
         size_bytes: 16 + 8 * slots,

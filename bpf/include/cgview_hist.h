@@ -28,7 +28,7 @@ struct cgview_hist_log2 {
  * Counts the bits below the highest one, without a branch, so that the verifier follows one path.
  * (clang 14 cannot compile __builtin_clzll() for BPF.) 0 for 0.
  */
-static __always_inline __u32 cgview_log2(__u64 value)
+static __always_inline __u64 cgview_log2(__u64 value)
 {
 	value >>= 1;
 	value |= value >> 1;
@@ -40,17 +40,23 @@ static __always_inline __u32 cgview_log2(__u64 value)
 	value -= value >> 1 & 0x5555555555555555ULL;
 	value = (value & 0x3333333333333333ULL) + (value >> 2 & 0x3333333333333333ULL);
 	value = (value + (value >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
-	return value * 0x0101010101010101ULL >> 56;
+	value = value * 0x0101010101010101ULL >> 56;
+	/* The compiler knows the bound and would drop the mask, which the verifier needs. */
+	barrier_var(value);
+	return value & 63;
 }
 
-static __always_inline __u32 cgview_hist_slot(__u64 value)
+static __always_inline __u64 cgview_hist_slot(__u64 value)
 {
-	__u32 exp, slot;
+	__u64 slot = value;
 
-	if (value < 4)
-		return value;
-	exp = cgview_log2(value);
-	slot = 4 * (exp - 1) + ((value >> (exp - 2)) & 3);
+	if (value >= 4) {
+		__u32 exp = cgview_log2(value);
+
+		slot = 4 * (exp - 1) + ((value >> (exp - 2)) & 3);
+	}
+	/* So that what is compared is what is used. */
+	barrier_var(slot);
 	return slot < CGVIEW_HIST_SLOTS ? slot : CGVIEW_HIST_SLOTS - 1;
 }
 
@@ -84,19 +90,36 @@ static __always_inline void cgview_hist_add_percpu(struct cgview_hist *hist, __u
 static __always_inline void cgview_hist_log2_add(struct cgview_hist_log2 *hist, __u64 value)
 {
 	__sync_fetch_and_add(&hist->sum, value);
-	__sync_fetch_and_add(&hist->slots[cgview_log2(value) & (CGVIEW_HIST_LOG2_SLOTS - 1)], 1);
+	__sync_fetch_and_add(&hist->slots[cgview_log2(value)], 1);
 	cgview_max(&hist->max, value);
 }
 
-/* Adds one histogram to another: the copies of a per-CPU map to the record's. */
-static __noinline __attribute__((unused)) int cgview_hist_merge(struct cgview_hist *into,
-								const struct cgview_hist *from)
+/*
+ * Add one histogram to another: the copies of a per-CPU map to the record's. Call them from a
+ * bpf_loop(cgview_nr_cpus, ...): a plain loop is too long for the verifier on a large machine.
+ * Global functions, which it follows once, and for which any pointer may be NULL.
+ */
+__weak __noinline int cgview_hist_merge(struct cgview_hist *into, const struct cgview_hist *from)
 {
+	if (!into || !from)
+		return 0;
 	into->sum += from->sum;
-	if (from->max > into->max)
-		into->max = from->max;
+	into->max = from->max > into->max ? from->max : into->max;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < CGVIEW_HIST_SLOTS; i++)
+		into->slots[i] += from->slots[i];
+	return 0;
+}
+
+__weak __noinline int cgview_hist_log2_merge(struct cgview_hist_log2 *into,
+					     const struct cgview_hist_log2 *from)
+{
+	if (!into || !from)
+		return 0;
+	into->sum += from->sum;
+	into->max = from->max > into->max ? from->max : into->max;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CGVIEW_HIST_LOG2_SLOTS; i++)
 		into->slots[i] += from->slots[i];
 	return 0;
 }

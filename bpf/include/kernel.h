@@ -2,7 +2,8 @@
 /*
  * The kernel types that views use, each with only the fields that are read. CO-RE finds where the
  * running kernel keeps them; a field that it lacks is asked for with bpf_core_field_exists() first.
- * An author who needs more declares it the same way, or includes a vmlinux.h before this header.
+ * An author who needs more declares it the same way, or includes <linux/bpf.h> or a vmlinux.h
+ * before this header.
  */
 #ifndef CGVIEW_KERNEL_H
 #define CGVIEW_KERNEL_H
@@ -25,6 +26,8 @@ typedef _Bool bool;
 enum { false, true };
 
 #define NULL ((void *)0)
+
+#if !defined(__LINUX_BPF_H__) && !defined(_UAPI__LINUX_BPF_H__)
 
 /* From the kernel's stable user API, linux/bpf.h. */
 enum bpf_map_type {
@@ -55,10 +58,15 @@ enum bpf_cgroup_iter_order {
 	BPF_CGROUP_ITER_DESCENDANTS_PRE,
 };
 
+#endif /* linux/bpf.h */
+
 /* Values that differ between kernels: read with bpf_core_enum_value(). */
 enum cgroup_subsys_id { cpu_cgrp_id, io_cgrp_id, memory_cgrp_id, pids_cgrp_id };
 
-enum { CSS_ONLINE = 1 << 1 };
+enum { CSS_ONLINE = 1 << 1, CSS_VISIBLE = 1 << 3 };
+
+/* For bpf_iter_css_task_new(): processes, not each of their threads. */
+enum { CSS_TASK_ITER_PROCS = 1 << 0 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -67,6 +75,7 @@ struct list_head {
 };
 
 struct kernfs_node {
+	const char *name;
 	__u64 id;
 };
 
@@ -123,6 +132,7 @@ struct cgrp_cset_link {
 struct task_struct {
 	int pid;
 	int tgid;
+	char comm[16];
 	struct css_set *cgroups;
 };
 
@@ -149,11 +159,20 @@ struct bpf_iter_css {
 	__u64 opaque[3];
 };
 
+struct bpf_iter_css_task {
+	__u64 opaque[1];
+};
+
 #endif /* __VMLINUX_H__ */
 
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
+
+/* As in libbpf 1.2 and newer; Debian 12 has an older one. */
+#ifndef bpf_ksym_exists
+#define bpf_ksym_exists(symbol) (!!(symbol))
+#endif
 
 /* Not in every kernel: test with bpf_ksym_exists(). Linux 6.1 has none but cgroup_rstat_*, and
  * refuses that test of a function that it does have. */
@@ -167,6 +186,10 @@ extern int bpf_iter_css_new(struct bpf_iter_css *it, struct cgroup_subsys_state 
 			    unsigned int flags) __weak __ksym;
 extern struct cgroup_subsys_state *bpf_iter_css_next(struct bpf_iter_css *it) __weak __ksym;
 extern void bpf_iter_css_destroy(struct bpf_iter_css *it) __weak __ksym;
+extern int bpf_iter_css_task_new(struct bpf_iter_css_task *it, struct cgroup_subsys_state *css,
+				 unsigned int flags) __weak __ksym;
+extern struct task_struct *bpf_iter_css_task_next(struct bpf_iter_css_task *it) __weak __ksym;
+extern void bpf_iter_css_task_destroy(struct bpf_iter_css_task *it) __weak __ksym;
 extern void css_rstat_flush(struct cgroup_subsys_state *css) __weak __ksym;
 extern void cgroup_rstat_flush(struct cgroup *cgrp) __weak __ksym;
 extern void css_rstat_updated(struct cgroup_subsys_state *css, int cpu) __weak __ksym;

@@ -16,12 +16,12 @@ CGVIEW_OPTIONAL(vmscan_flush);
 #define MAX_CGROUPS 16384
 
 struct vmscan {
-	__u64 reclaim_delay CGVIEW_COUNTER("ns",
-					   "time spent reclaiming, with descendants") CGVIEW_ABSENT;
+	__u64 reclaim_delay CGVIEW_COUNTER("ns", "time spent reclaiming, with descendants")
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
 	__u64 reclaim_delay_local CGVIEW_COUNTER("ns", "of it by tasks of this cgroup alone")
 		CGVIEW_ABSENT;
 	__u64 reclaims CGVIEW_COUNTER("", "how often memory was reclaimed, with descendants")
-		CGVIEW_ABSENT;
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
 };
 
 struct reclaim {
@@ -77,12 +77,8 @@ static __always_inline void take(struct reclaim *from, struct reclaim *amount)
 static __always_inline struct total *total_of(__u64 id)
 {
 	static const struct total none;
-	struct total *total = bpf_map_lookup_elem(&totals, &id);
 
-	if (total)
-		return total;
-	bpf_map_update_elem(&totals, &id, &none, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&totals, &id);
+	return cgview_lookup_or_add(&totals, &id, &none);
 }
 
 static __always_inline void add_to_ancestors(struct cgroup *cgrp, const struct reclaim *amount)

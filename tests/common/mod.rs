@@ -3,6 +3,12 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod burn;
+pub mod objects;
+pub mod readers;
+pub mod resident;
+pub mod watched;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io;

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/*
+ * A view for programs: the message of proto.proto. What a text view writes need not be text; cgview
+ * passes it on as it is. Members of fixed width make a message that is a packed struct:
+ *
+ *	protoc --decode=Cgroup examples/proto.proto < /mnt/cgview/system.slice/proto
+ */
+#include "cgview.h"
+
+/* The longest name of a cgroup, and its end. */
+#define NAME_BYTES 256
+
+enum wire { FIXED64 = 1, LENGTH = 2, FIXED32 = 5 };
+
+#define TAG(number, wire) ((number) << 3 | (wire))
+
+CGVIEW_HELP(proto, "The cgroup as a protobuf message");
+
+struct fixed {
+	__u8 id_tag;
+	__u64 id;
+	__u8 level_tag;
+	__u32 level;
+	__u8 nr_descendants_tag;
+	__u32 nr_descendants;
+} __attribute__((packed));
+
+/* A length of up to 16383 takes two bytes with seven bits each, the low ones first. */
+struct name {
+	__u8 tag;
+	__u8 length_low;
+	__u8 length_high;
+	char bytes[NAME_BYTES];
+};
+
+SEC("iter/cgroup")
+int proto(struct bpf_iter__cgroup *ctx)
+{
+	struct cgroup *cgrp = ctx->cgroup;
+	struct fixed fixed = {
+		.id_tag = TAG(1, FIXED64),
+		.level_tag = TAG(2, FIXED32),
+		.nr_descendants_tag = TAG(3, FIXED32),
+	};
+	struct name name = {.tag = TAG(4, LENGTH)};
+	long length;
+
+	if (!cgrp)
+		return 0;
+	fixed.id = cgview_id(cgrp);
+	fixed.level = cgrp->level;
+	fixed.nr_descendants = cgrp->nr_descendants;
+	bpf_seq_write(ctx->meta->seq, &fixed, sizeof(fixed));
+
+	length = bpf_probe_read_kernel_str(name.bytes, NAME_BYTES, BPF_CORE_READ(cgrp, kn, name));
+	if (length < 1)
+		return 0;
+	/* Without its end; the mask tells the verifier what is so anyway. */
+	length = (length - 1) & (NAME_BYTES - 1);
+	name.length_low = 0x80 | (length & 0x7f);
+	name.length_high = length >> 7;
+	bpf_seq_write(ctx->meta->seq, &name, sizeof(name) - NAME_BYTES + length);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
