@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* No view: a program that HOOK calls, and one that iterates over something else. */
+/* A program that HOOK calls; with VIEW, a view beside it. */
 #include "cgview.h"
 
 SEC(HOOK)
@@ -7,5 +7,13 @@ int collector(void *ctx)
 {
 	return 0;
 }
+
+#ifdef VIEW
+SEC("iter/cgroup")
+int beside(struct bpf_iter__cgroup *ctx)
+{
+	return 0;
+}
+#endif
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
