@@ -22,9 +22,7 @@ pub(super) fn raise(rows: &mut [u8], row_bytes: usize, offset: usize) {
         if sums.len() < level + 2 {
             sums.resize(level + 2, 0);
         }
-        let children: u64 = sums
-            .drain(level + 1..)
-            .fold(0, |sum, one| u64::saturating_add(sum, one));
+        let children: u64 = sums.drain(level + 1..).fold(0, u64::saturating_add);
         let value = row.get_mut(offset..).and_then(<[u8]>::first_chunk_mut);
         let total = match value {
             Some(bytes) if *bytes != [0xff; 8] => {
