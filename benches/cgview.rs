@@ -126,7 +126,7 @@ impl Bed {
             Measure::new("stats.tree.json", None, whole("stats.tree.json")),
             Measure::new("stats.prom", Some(10.0), whole(".cgview/prom/stats.prom")),
             Measure::new("bare sweep", Some(40.0), || {
-                self.engine.sweep(self.cgroups.len())
+                self.engine.sweep(self.cgroups.len());
             }),
         ];
         let count = self.cgroups.len();
@@ -171,7 +171,7 @@ impl Bed {
         let lxcfs = Lxcfs::start();
         let cycle = |name, path: PathBuf| {
             Measure::new(name, None, move || {
-                (0..FILE_CYCLES).for_each(|_| read_cycle(&path))
+                (0..FILE_CYCLES).for_each(|_| read_cycle(&path));
             })
         };
         let mut measures = vec![

@@ -279,7 +279,7 @@ fn measure(object: &Object, manifest: &mut Manifest) {
             info.verified_insns = u32::try_from(insns).unwrap_or(u32::MAX);
         }
     }
-    for map in object.maps().filter(|map| map.autocreate()) {
+    for map in object.maps().filter(libbpf_rs::MapImpl::autocreate) {
         let name = map.name().to_string_lossy();
         if let Some(info) = manifest.maps.iter_mut().find(|info| info.name == name) {
             info.size_bytes = fdinfo(map.as_fd(), "memlock").unwrap_or(0);
@@ -427,7 +427,7 @@ fn pin_views(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), Str
 
 /// By handles of their own, like the rows above.
 fn pin_kept(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), String> {
-    for map in object.maps().filter(|map| map.autocreate()) {
+    for map in object.maps().filter(libbpf_rs::MapImpl::autocreate) {
         let name = map.name().to_string_lossy();
         let mut infos = manifest.maps.iter();
         if infos.any(|info| info.name == name && info.keep.is_some()) {

@@ -135,7 +135,7 @@ impl CgviewFs {
                 form,
             };
             match self.view_of(file) {
-                Ok(_) => return Ok(self.file_attr(file)?),
+                Ok(_) => return self.file_attr(file),
                 Err(Error::Stale) => {}
                 Err(error) => return Err(error),
             }

@@ -93,7 +93,7 @@ impl Table<'_> {
         for (number, block) in lines.chunks(BLOCK_LINES).enumerate() {
             for (column, widest) in self.plan.columns.iter().zip(&mut widest) {
                 self.column(column, number * BLOCK_LINES, block, |_, value| {
-                    widest.add(value)
+                    widest.add(value);
                 });
             }
         }
