@@ -18,9 +18,17 @@ use super::handle::Snapshot;
 /// Who was told attributes and has not been heard of for so long has taken them in.
 const UNDER_WAY: Duration = Duration::from_millis(200);
 
+/// Some that are sent back to look a file up again find that it is gone, and stay on the list.
+const MOST_SENT_BACK: usize = 16;
+
 /// A thread that sends requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Caller(pub(super) u32);
+
+impl Caller {
+    /// One of another PID namespace.
+    const UNKNOWN: Caller = Caller(0);
+}
 
 /// A file that is open.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +54,8 @@ struct Files {
 struct Known {
     size: u64,
     told: Option<Told>,
-    /// Who tried to open it and has to look it up again.
-    sent_back: Option<Caller>,
+    /// Who tried to open it and looks it up again now.
+    sent_back: Vec<Caller>,
 }
 
 /// Attributes that may be on their way.
@@ -102,9 +110,8 @@ impl PageCache {
         let filled = open.get(&file.0).is_some_and(|open| open.filler.is_some());
         let known = known.get_or_insert_mut(file.0, Known::default);
         known.heard_of(by);
-        let sent_back = known.sent_back.take();
-        if !filled && known.size < length_bytes as u64 && sent_back != Some(by) {
-            known.sent_back = Some(by);
+        let too_small = !filled && known.size < length_bytes as u64;
+        if known.send_back(by, too_small) {
             return false;
         }
         open.entry(file.0).or_default().handles += 1;
@@ -185,6 +192,20 @@ impl InUse {
 }
 
 impl Known {
+    /// Whether the caller has to look the file up again. It may not be told so twice: the second
+    /// time is what its program would get to see.
+    fn send_back(&mut self, caller: Caller, too_small: bool) -> bool {
+        if let Some(at) = self.sent_back.iter().position(|other| *other == caller) {
+            self.sent_back.swap_remove(at);
+            return false;
+        }
+        let send = too_small && caller != Caller::UNKNOWN && self.sent_back.len() < MOST_SENT_BACK;
+        if send {
+            self.sent_back.push(caller);
+        }
+        send
+    }
+
     /// Who sends a request has taken in what was told before.
     fn heard_of(&mut self, caller: Caller) {
         let done = |told: &mut Told| told.to == Some(caller) || told.at.elapsed() > UNDER_WAY;

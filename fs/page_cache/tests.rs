@@ -128,6 +128,8 @@ fn who_opens_a_file_that_has_grown_is_sent_back_once() {
     assert!(bench.cache.open(FILE, 4097, A));
     assert!(!bench.cache.open(FILE, 4097, A));
     assert!(!bench.cache.open(FILE, 4097, B));
+    assert!(bench.cache.open(FILE, 4097, A));
+    assert!(bench.cache.open(FILE, 4097, B));
 }
 
 #[test]
