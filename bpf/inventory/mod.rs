@@ -193,10 +193,10 @@ impl Inventory {
     ///
     /// # Errors
     /// When there is none to remove (`EPERM`), or the system's own.
-    pub fn remove(&self, origin: &Origin) -> std::io::Result<()> {
+    pub fn remove(&self, origin: &Origin) -> io::Result<()> {
         match origin {
             Origin::File(path) | Origin::Pin(path) => std::fs::remove_file(path)?,
-            Origin::Builtin(_) => return Err(std::io::Error::from_raw_os_error(libc::EPERM)),
+            Origin::Builtin(_) => return Err(io::Error::from_raw_os_error(libc::EPERM)),
         }
         self.dismiss(origin);
         Ok(())
