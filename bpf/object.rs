@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::path::Path;
+use std::str::FromStr;
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::{
@@ -273,7 +274,7 @@ fn program_info(name: &OsStr, section: &OsStr, left_out: &LeftOut) -> ProgramInf
 /// Fills in what the kernel made of programs and maps.
 fn measure(object: &Object, manifest: &mut Manifest) {
     for program in object.progs() {
-        let insns = fdinfo(program.as_fd(), "verified_insns").unwrap_or(0);
+        let insns: u64 = fdinfo(program.as_fd(), "verified_insns").unwrap_or(0);
         let name = program.name().to_string_lossy();
         if let Some(info) = programs_mut(manifest).find(|info| info.name == name) {
             info.verified_insns = u32::try_from(insns).unwrap_or(u32::MAX);
@@ -315,8 +316,8 @@ fn programs_mut(manifest: &mut Manifest) -> impl Iterator<Item = &mut ProgramInf
     of_views.chain(&mut manifest.collectors)
 }
 
-/// One number out of /proc/self/fdinfo (kernel/bpf/syscall.c `bpf_prog_show_fdinfo`).
-pub(super) fn fdinfo(fd: BorrowedFd<'_>, key: &str) -> Option<u64> {
+/// One value out of /proc/self/fdinfo (kernel/bpf/syscall.c `bpf_prog_show_fdinfo`).
+pub(super) fn fdinfo<T: FromStr>(fd: BorrowedFd<'_>, key: &str) -> Option<T> {
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
     text.lines().find_map(|line| {
         line.strip_prefix(key)?

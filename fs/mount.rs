@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, bounded};
 use fuser::{Config, Session, SessionACL};
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags, open, statfs};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
 use crate::mounts;
@@ -118,7 +118,9 @@ impl Mountpoint {
     pub fn prepare(path: &Path) -> Result<Mountpoint, MountError> {
         let bad = |source| MountError::Mountpoint(path.to_owned(), source);
         loop {
-            match fs::metadata(path) {
+            // For a second the kernel answers for a dead mount what it remembers; this it asks.
+            let answer = statfs(path).map_err(io::Error::from);
+            match answer.and_then(|_| fs::metadata(path)) {
                 Ok(meta) if meta.is_dir() => break,
                 Ok(_) => return Err(MountError::NotADirectory(path.to_owned())),
                 Err(error) if is_dead(&error) => {

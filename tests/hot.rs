@@ -163,9 +163,10 @@ fn an_object_by_somebody_who_has_never_heard_of_cgview_works() {
     let cgroup = FixtureCgroup::new("stranger");
     let placed = Placed::new();
     let path = placed.put("stranger", &object("stranger", &[]));
-    let view = placed.mount.dir_of(cgroup.path()).join("execs");
+    let child = cgroup.mkdir("child");
+    let view = placed.mount.dir_of(&child).join("execs");
     promptly("execs 0", || says(&view, "execs 0\n"));
-    let procs: PathBuf = cgroup.path().join("cgroup.procs");
+    let procs: PathBuf = child.join("cgroup.procs");
     for _ in 0..3 {
         common::sh(&format!("echo $$ > {} && exec true", procs.display()));
     }

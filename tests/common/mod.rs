@@ -171,15 +171,7 @@ impl MountedCgview {
     pub fn with(arguments: &[&OsStr]) -> MountedCgview {
         let mountpoint = FixtureDir::new("mnt");
         let log = mountpoint.path().with_extension("log");
-        let stderr = fs::File::create(&log).expect("create the log");
-        let daemon = Command::new(CGVIEW)
-            .arg("-f")
-            .args(arguments)
-            .arg(mountpoint.path())
-            .stdin(Stdio::null())
-            .stderr(stderr)
-            .spawn()
-            .expect("start cgview");
+        let daemon = start(arguments, mountpoint.path(), &log);
         let mut mounted = MountedCgview {
             daemon,
             mountpoint,
@@ -188,6 +180,14 @@ impl MountedCgview {
         };
         mounted.wait_until_ready();
         mounted
+    }
+
+    /// Kills the daemon as nothing can catch it, and mounts at the same place again.
+    pub fn crash_and_start_again(&mut self, arguments: &[impl AsRef<OsStr>]) {
+        self.daemon.kill().expect("kill -9");
+        self.daemon.wait().expect("wait for cgview");
+        self.daemon = start(arguments, self.mountpoint.path(), &self.log);
+        self.wait_until_ready();
     }
 
     fn wait_until_ready(&mut self) {
@@ -258,6 +258,18 @@ impl MountedCgview {
             })
             .collect()
     }
+}
+
+fn start(arguments: &[impl AsRef<OsStr>], mountpoint: &Path, log: &Path) -> Child {
+    let stderr = fs::File::create(log).expect("create the log");
+    Command::new(CGVIEW)
+        .arg("-f")
+        .args(arguments)
+        .arg(mountpoint)
+        .stdin(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .expect("start cgview")
 }
 
 impl Drop for MountedCgview {
