@@ -156,10 +156,11 @@ impl CgviewFs {
         match node {
             Node::Cgroup(id) => {
                 let stat = fstat(self.mirror.open(id)?).map_err(|_| Error::Stale)?;
-                Ok(Found {
-                    attr: attr::cgroup(INodeNo(id.0), &stat),
-                    attr_ttl: attr::DIRECTORY_TTL,
-                })
+                let mut attr = attr::cgroup(INodeNo(id.0), &stat);
+                // cgroupfs does not know of `.cgview`.
+                attr.nlink += u32::from(id == self.mirror.root());
+                let attr_ttl = attr::DIRECTORY_TTL;
+                Ok(Found { attr, attr_ttl })
             }
             Node::File(file) => {
                 if !self.mirror.is_alive(file.cgroup)? {
@@ -366,7 +367,9 @@ impl CgviewFs {
                 entries.push(Entry { number, kind, name });
             }
         }
-        if id == self.mirror.root() {
+        let children = entries.get(2..cgroups).unwrap_or_default();
+        let hidden = children.iter().any(|child| child.name == control::NAME);
+        if id == self.mirror.root() && !hidden {
             entries.push(self.control_entry());
         }
         Ok(entries)

@@ -10,7 +10,7 @@ use common::readers::{BYTE_BY_BYTE, Reader, WHOLE};
 use common::{FixtureCgroup, FixtureDir, MountedCgview, sh};
 
 /// So many cgroups make a table of some hundred KiB.
-const MANY: usize = 3000;
+const MANY: usize = 1500;
 
 /// A cgroup with so many children.
 fn with_children(what: &str, count: usize) -> FixtureCgroup {
@@ -58,7 +58,7 @@ fn every_reader_gets_all_of_a_large_file() {
     let file = mount.dir_of(cgroup.path()).join("stats.tree");
     let lines = by_read(&file).split(|byte| *byte == b'\n').count();
     assert!(lines > MANY);
-    assert!(by_read(&file).len() > 128 * 1024);
+    assert!(by_read(&file).len() > 64 * 1024);
     assert_reads_all(&file, &WHOLE);
 }
 
@@ -66,10 +66,7 @@ fn every_reader_gets_all_of_a_large_file() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn every_reader_gets_all_of_the_files_about_the_views() {
     let mount = MountedCgview::new();
-    for file in ["help", "schema.json"] {
-        let file = mount.join(".cgview/views/stats").join(file);
-        assert_reads_all(&file, WHOLE.iter().chain(&BYTE_BY_BYTE));
-    }
+    assert_reads_all(&mount.join(".cgview/views/stats/help"), &WHOLE);
 }
 
 #[test]

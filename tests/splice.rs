@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::readers::{Reader, WHOLE, python};
 use common::resident::Resident;
-use common::{FixtureCgroup, FixtureDir, MountedCgview, value};
+use common::{FixtureCgroup, FixtureDir, MountedCgview, id, value};
 
 const SENDFILE: &str = "
 import os, sys
@@ -132,10 +132,11 @@ fn a_file_that_grew_past_its_shown_size_is_read_to_its_end() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn readers_at_the_same_time_do_not_spoil_each_others_small_file() {
     let cgroup = FixtureCgroup::new("together");
-    let _busy = Resident::busy(cgroup.path());
+    let child = cgroup.mkdir("child");
+    let _busy = Resident::busy(&child);
     let mount = MountedCgview::of(&cgroup);
-    let file = mount.dir_of(cgroup.path()).join("stats");
-    let id = cgroup.id();
+    let file = mount.dir_of(&child).join("stats");
+    let id = id(&child);
     let file = &file;
     let seconds = Duration::from_secs(8);
     thread::scope(|scope| {
