@@ -7,6 +7,16 @@
 //! [`fs`] knows [`mirror`] and [`bpf`], which know neither each other nor `fs`; changes travel
 //! through a callback that `main` passes. System calls without a safe wrapper are in `sys`.
 
+// What must not happen at run time; tests may, so this is not in Cargo.toml.
+#![deny(
+    clippy::exit,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::todo,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
 pub mod args;
 pub mod bpf;
 pub mod daemon;
@@ -15,4 +25,8 @@ pub mod logging;
 pub mod mirror;
 pub mod mounts;
 pub mod privileges;
+#[allow(
+    unsafe_code,
+    reason = "the one place for system calls that no safe crate wraps"
+)]
 mod sys;

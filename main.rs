@@ -1,5 +1,15 @@
 //! The `cgview` command: a mount helper that becomes the daemon of its mount.
 
+// What must not happen at run time; tests may, so this is not in Cargo.toml.
+#![deny(
+    clippy::exit,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::todo,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
 use std::error::Error;
 use std::io::Write as _;
 use std::path::Path;

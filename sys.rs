@@ -125,7 +125,7 @@ fn new_fd(fd: libc::c_int) -> io::Result<OwnedFd> {
 
 /// The values of a `BPF_F_MMAPABLE` array map, read-only.
 pub struct MappedArray {
-    start: *const u8,
+    start: *mut u8,
     size_bytes: usize,
 }
 
@@ -140,7 +140,7 @@ impl MappedArray {
             libc::mmap(
                 std::ptr::null_mut(),
                 size_bytes,
-                libc::PROT_READ,
+                libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED,
                 map.as_raw_fd(),
                 0,
@@ -161,12 +161,18 @@ impl MappedArray {
         // SAFETY: the mapping spans `size_bytes` readable bytes for as long as `self` lives.
         unsafe { slice::from_raw_parts(self.start, self.size_bytes) }
     }
+
+    /// The same bytes, to be changed.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, writable too, and `self` is borrowed by nobody else.
+        unsafe { slice::from_raw_parts_mut(self.start, self.size_bytes) }
+    }
 }
 
 impl Drop for MappedArray {
     fn drop(&mut self) {
         // SAFETY: exactly the mapping made in `new`; no borrow of it outlives `self`.
-        unsafe { libc::munmap(self.start.cast_mut().cast(), self.size_bytes) };
+        unsafe { libc::munmap(self.start.cast(), self.size_bytes) };
     }
 }
 

@@ -97,6 +97,10 @@ pub(super) fn record(btf: &Btf<'_>, tags: &Tags, name: &str) -> Result<Record, S
         let no_tags = Vec::new();
         let member_tags = tags.of_members.get(&(composite.type_id(), index));
         let member_tags = member_tags.unwrap_or(&no_tags);
+        let with_descendants = has(member_tags, "with_descendants");
+        if with_descendants && kind != Kind::Unsigned(8) {
+            return Err(refuse("counts descendants, so it must be a __u64"));
+        }
         fields.push(Field {
             name: member_name.to_string(),
             offset_bytes: offset as usize / 8,
@@ -104,7 +108,8 @@ pub(super) fn record(btf: &Btf<'_>, tags: &Tags, name: &str) -> Result<Record, S
             meaning: meaning(member_tags),
             unit: unit(value(member_tags, "unit")).map_err(|why| refuse(&why))?,
             help: value(member_tags, "help").unwrap_or_default().to_owned(),
-            absent_if_ones: member_tags.iter().any(|tag| tag == "absent"),
+            absent_if_ones: has(member_tags, "absent"),
+            with_descendants,
         });
     }
     Ok(Record {
@@ -113,11 +118,14 @@ pub(super) fn record(btf: &Btf<'_>, tags: &Tags, name: &str) -> Result<Record, S
     })
 }
 
+fn has(tags: &[String], word: &str) -> bool {
+    tags.iter().any(|tag| tag == word)
+}
+
 fn meaning(tags: &[String]) -> Meaning {
-    let has = |word: &str| tags.iter().any(|tag| tag == word);
-    if has("counter") {
+    if has(tags, "counter") {
         Meaning::Counter
-    } else if has("key") {
+    } else if has(tags, "key") {
         Meaning::Key
     } else {
         Meaning::Gauge

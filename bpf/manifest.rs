@@ -194,6 +194,8 @@ pub struct Field {
     pub help: String,
     /// The value "all ones" means that this cgroup or kernel has no such number.
     pub absent_if_ones: bool,
+    /// The value counts the descendants too.
+    pub with_descendants: bool,
 }
 
 /// How the bytes of a field are read.

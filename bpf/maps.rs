@@ -31,7 +31,7 @@ struct Shape {
 /// kernel tries hard to give what it is asked for.
 pub(super) fn limit(open: &OpenObject) -> Result<(), String> {
     let cpus = libbpf_rs::num_possible_cpus().map_err(|error| error.to_string())? as u64;
-    let created = open.maps().filter(|map| map.autocreate());
+    let created = open.maps().filter(libbpf_rs::OpenMapImpl::autocreate);
     let sizes = created.map(|map| {
         let name = map.name().to_string_lossy().into_owned();
         (shape(&map).size_bytes(cpus), name)

@@ -13,6 +13,7 @@ pub mod object;
 pub mod render;
 mod rodata;
 mod sweep;
+mod totals;
 mod view;
 
 pub use error::Error;

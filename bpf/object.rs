@@ -14,7 +14,7 @@ use libbpf_rs::{MapCore as _, MapType, Object, ObjectBuilder, OpenObject, Progra
 use parking_lot::Mutex;
 
 use super::layout::{self, Tags};
-use super::manifest::{Keep, Manifest, MapInfo, Order, ProgramInfo, ViewInfo};
+use super::manifest::{Keep, Manifest, MapInfo, Meaning, Order, ProgramInfo, Record, ViewInfo};
 use super::{maps, rodata, sweep};
 use crate::sys;
 
@@ -189,6 +189,15 @@ fn describe(elf: &[u8], left_out: &LeftOut) -> Result<Manifest, String> {
                 ),
                 _ => None,
             };
+            let order = order(tag(&info.name, "order").as_deref())?;
+            let is_one = |record: &Record| record.fields.iter().all(|f| f.meaning != Meaning::Key);
+            if order != Order::Itself && record.as_ref().is_some_and(is_one) {
+                return Err(format!(
+                    "record view {}: a walk gives one record for each cgroup, so it needs a member \
+                     that is their key",
+                    info.name
+                ));
+            }
             let name = tag(&info.name, "name").unwrap_or_else(|| info.name.clone());
             if manifest.views.iter().any(|view| view.name == name) {
                 return Err(format!("two of its views are called {name}"));
@@ -196,7 +205,7 @@ fn describe(elf: &[u8], left_out: &LeftOut) -> Result<Manifest, String> {
             manifest.views.push(ViewInfo {
                 name,
                 help: tag(&info.name, "help").unwrap_or_default(),
-                order: order(tag(&info.name, "order").as_deref())?,
+                order,
                 record,
                 sweep: None,
                 walk: None,
@@ -269,7 +278,7 @@ fn measure(object: &Object, manifest: &mut Manifest) {
             info.verified_insns = u32::try_from(insns).unwrap_or(u32::MAX);
         }
     }
-    for map in object.maps().filter(|map| map.autocreate()) {
+    for map in object.maps().filter(libbpf_rs::MapImpl::autocreate) {
         let name = map.name().to_string_lossy();
         if let Some(info) = manifest.maps.iter_mut().find(|info| info.name == name) {
             info.size_bytes = fdinfo(map.as_fd(), "memlock").unwrap_or(0);
@@ -417,7 +426,7 @@ fn pin_views(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), Str
 
 /// By handles of their own, like the rows above.
 fn pin_kept(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), String> {
-    for map in object.maps().filter(|map| map.autocreate()) {
+    for map in object.maps().filter(libbpf_rs::MapImpl::autocreate) {
         let name = map.name().to_string_lossy();
         let mut infos = manifest.maps.iter();
         if infos.any(|info| info.name == name && info.keep.is_some()) {

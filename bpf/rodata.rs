@@ -1,5 +1,5 @@
 //! The variables of the authoring header that the loader sets before an object is loaded:
-//! `cgview_nr_cpus`, and `cgview_has_X` for an optional program or map called X.
+//! `cgview_nr_cpus`, `cgview_page_bytes`, and `cgview_has_X` for an optional program or map called X.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,6 +9,7 @@ use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{DataSec, Var};
 
 const NR_CPUS: &str = "cgview_nr_cpus";
+const PAGE_BYTES: &str = "cgview_page_bytes";
 const HAS: &str = "cgview_has_";
 
 /// Writes the values into the object's `.rodata`. `left_out` names the optional programs and maps
@@ -41,6 +42,9 @@ pub(super) fn set(
             let nr_cpus = libbpf_rs::num_possible_cpus().map_err(|error| error.to_string())?;
             let nr_cpus = u32::try_from(nr_cpus).unwrap_or(u32::MAX);
             slot.copy_from_slice(&nr_cpus.to_ne_bytes());
+        } else if name == PAGE_BYTES && slot.len() == 4 {
+            let page_bytes = u32::try_from(rustix::param::page_size()).unwrap_or(u32::MAX);
+            slot.copy_from_slice(&page_bytes.to_ne_bytes());
         } else if let (Some(of), [flag]) = (name.strip_prefix(HAS), &mut *slot) {
             *flag = u8::from(!left_out.contains_key(of));
         }

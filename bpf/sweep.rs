@@ -11,8 +11,8 @@ use std::time::Duration;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType};
 use parking_lot::{Condvar, Mutex};
 
-use super::Error;
-use super::manifest::Order;
+use super::manifest::{Order, Record};
+use super::{Error, totals};
 use crate::sys::{self, MappedArray};
 
 /// `struct cgview_row` of the authoring header, in front of each record.
@@ -36,6 +36,8 @@ pub(super) struct Sweeper {
     outer: MapHandle,
     record_bytes: usize,
     row_bytes: usize,
+    /// Where a row has values that count descendants.
+    totals: Vec<usize>,
     most_bytes: usize,
     /// The one array; taken out while a sweep uses it, so that nothing is locked meanwhile.
     idle: Mutex<Option<Array>>,
@@ -62,7 +64,7 @@ impl Sweeper {
         sweep: Option<&Path>,
         walk: Option<&Path>,
         rows: &Path,
-        record_bytes: usize,
+        record: &Record,
         most_bytes: usize,
     ) -> libbpf_rs::Result<Option<Sweeper>> {
         let program = libbpf_rs::Program::fd_from_pinned_path;
@@ -74,8 +76,9 @@ impl Sweeper {
         Ok(Some(Sweeper {
             how,
             outer: MapHandle::from_pinned_path(rows)?,
-            record_bytes,
-            row_bytes: (HEADER_BYTES + record_bytes).next_multiple_of(8),
+            record_bytes: record.size_bytes,
+            row_bytes: (HEADER_BYTES + record.size_bytes).next_multiple_of(8),
+            totals: totals(record),
             most_bytes,
             idle: Mutex::new(Some(Array::default())),
             returned: Condvar::new(),
@@ -101,11 +104,14 @@ impl Sweeper {
         let done = self
             .fill(&mut array, root, directory, expected)
             .map(|count| {
-                let bytes = array
-                    .shared
-                    .as_ref()
-                    .map_or(&[][..], |(_, mapped)| mapped.bytes());
-                render(Rows::new(bytes, self.row_bytes, self.record_bytes, count))
+                let shared = array.shared.as_mut();
+                let bytes = shared.map_or(&mut [][..], |(_, mapped)| mapped.bytes_mut());
+                let rows = self.row_bytes..(count + 1).saturating_mul(self.row_bytes);
+                let bytes = bytes.get_mut(rows).unwrap_or_default();
+                for offset in &self.totals {
+                    totals::raise(bytes, self.row_bytes, *offset);
+                }
+                render(Rows::new(bytes, self.row_bytes, self.record_bytes))
             });
         *self.idle.lock() = Some(array);
         self.returned.notify_one();
@@ -209,6 +215,13 @@ impl Sweeper {
     }
 }
 
+fn totals(record: &Record) -> Vec<usize> {
+    let fields = record.fields.iter().filter(|field| field.with_descendants);
+    fields
+        .map(|field| HEADER_BYTES + field.offset_bytes)
+        .collect()
+}
+
 fn os_error(error: libbpf_rs::Error) -> io::Error {
     io::Error::other(error)
 }
@@ -264,10 +277,9 @@ pub struct Row<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(bytes: &'a [u8], row_bytes: usize, record_bytes: usize, count: usize) -> Rows<'a> {
-        let end = (count + 1).saturating_mul(row_bytes).min(bytes.len());
+    fn new(bytes: &'a [u8], row_bytes: usize, record_bytes: usize) -> Rows<'a> {
         Rows {
-            bytes: bytes.get(row_bytes..end).unwrap_or_default(),
+            bytes,
             row_bytes,
             record_bytes,
         }

@@ -204,7 +204,7 @@ impl Engine {
                 sweep.as_deref(),
                 walk.as_deref(),
                 &path(pin::ROWS),
-                record.size_bytes,
+                record,
                 self.settings.sweep_bytes,
             )
             .map_err(refuse)?,

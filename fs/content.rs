@@ -23,6 +23,9 @@ const ONE_CGROUP_BYTES: usize = 512;
 /// default (`cgroup.max.depth` is `max`, but paths end at 4096 bytes).
 const MOST_DEPTH: usize = 2048;
 
+/// A cgroup's path below the directory that is read, and what its view gave.
+type PathAndOutput = (Vec<u8>, Vec<u8>);
+
 impl CgviewFs {
     /// What the file holds now.
     pub(super) fn content(&self, file: FileNode) -> Result<Vec<u8>, Error> {
@@ -75,8 +78,8 @@ impl CgviewFs {
     ) -> Result<Vec<u8>, Error> {
         let record = self.run(view, cgroup)?;
         let mut out = Vec::with_capacity(ONE_CGROUP_BYTES);
-        // A program that writes nothing has no record for this cgroup.
-        if !record.is_empty() {
+        // A program that writes nothing has no record for this cgroup, or no rows.
+        if !record.is_empty() || plan.fits(&[]).is_ok() {
             form(plan, &record, &mut out).map_err(|source| not_a_record(view, source))?;
         }
         Ok(out)
@@ -147,7 +150,7 @@ impl CgviewFs {
     }
 
     /// Path and output of each cgroup of a subtree, parents first, by single reads.
-    fn read_subtree(&self, view: &View, root: CgroupId) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    fn read_subtree(&self, view: &View, root: CgroupId) -> Result<Vec<PathAndOutput>, Error> {
         let mut read = vec![(b".".to_vec(), self.run(view, root)?)];
         let mut todo = vec![self.children(root, b"")?];
         while let Some(siblings) = todo.last_mut() {
@@ -231,16 +234,13 @@ impl Paths {
                 let start = paths.bytes.len();
                 let parent = line.last().map(|(_, path)| *path);
                 let parent_known = parent.is_some() || row.parent == root.0;
-                match names.get(CgroupId(row.id)).filter(|_| parent_known) {
-                    Some(name) => {
-                        if let Some((from, to)) = parent {
-                            paths.bytes.extend_from_within(from..to);
-                            paths.bytes.push(b'/');
-                        }
-                        paths.bytes.extend_from_slice(name.as_bytes());
+                // One too new for the tree is named below, when its lock is free again.
+                if let Some(name) = names.get(CgroupId(row.id)).filter(|_| parent_known) {
+                    if let Some((from, to)) = parent {
+                        paths.bytes.extend_from_within(from..to);
+                        paths.bytes.push(b'/');
                     }
-                    // Too new for the tree: named below, when its lock is free again.
-                    None => {}
+                    paths.bytes.extend_from_slice(name.as_bytes());
                 }
                 let path = (start, paths.bytes.len());
                 paths.of_rows.push(path);

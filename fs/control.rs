@@ -120,7 +120,7 @@ impl CgviewFs {
             ControlNode::Help(name) => self.help(name),
             ControlNode::Schema(name) => {
                 let view = self.named(name)?;
-                Ok(view.plan().map(render::schema).ok_or(Error::Stale)?.into())
+                view.plan().map(render::schema).ok_or(Error::Stale)
             }
             ControlNode::PromFile(name) => {
                 let view = self.named(name)?;
@@ -137,7 +137,7 @@ impl CgviewFs {
     fn help(&self, name: NameId) -> Result<Vec<u8>, Error> {
         let view = self.named(name)?;
         Ok(match view.plan() {
-            Some(plan) => render::help(plan).into(),
+            Some(plan) => render::help(plan),
             None => format!("{}\n", view.info().help).into_bytes(),
         })
     }

@@ -7,11 +7,10 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, bounded};
-use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
+use fuser::{Config, Session, SessionACL};
 use rustix::fs::{Mode, OFlags, open, statfs};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
@@ -161,16 +160,10 @@ impl Mountpoint {
             config.n_threads = Some(THREADS);
             config
         };
-        let growth = Growth::default();
         let (mirror, links, catalog) = filesystem.shared();
-        let adapter = Adapter {
-            fs: filesystem,
-            growth: growth.clone(),
-        };
+        let adapter = Adapter { fs: filesystem };
         let session = Session::from_fd(adapter, device, SessionACL::All, config)
             .map_err(MountError::Session)?;
-        // Nobody else sets it.
-        let _ = growth.notifier.set(session.notifier());
         let invalidator = Invalidator::start(changes, mirror, links, catalog, session.notifier())
             .map_err(MountError::Session)?;
         let (end, ended) = bounded(1);
@@ -295,23 +288,4 @@ fn is_dead(error: &io::Error) -> bool {
         error.raw_os_error(),
         Some(libc::ENOTCONN | libc::ECONNABORTED)
     )
-}
-
-/// Tells the kernel that a file is larger than it thinks: a reader by splice gets no more than
-/// the size says, and the size is asked for before the file is opened and run.
-#[derive(Clone, Default)]
-pub(super) struct Growth {
-    notifier: Arc<OnceLock<Notifier>>,
-}
-
-impl Growth {
-    /// To be called while the kernel waits for the answer to `open`: storing nothing at the end
-    /// raises the size (fs/fuse/dev.c `fuse_notify_store`) and takes no lock that open holds.
-    pub(super) fn tell(&self, file: INodeNo, size_bytes: u64) {
-        if let Some(notifier) = self.notifier.get()
-            && let Err(error) = notifier.store(file, size_bytes, &[])
-        {
-            log::debug!("raise the size of file {file:?}: {error}");
-        }
-    }
 }

@@ -9,6 +9,8 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
+use foldhash::fast::FixedState;
+
 use super::{CgroupId, Change};
 
 struct Node {
@@ -38,7 +40,9 @@ pub(super) enum Learned {
 /// The tree below one root cgroup.
 pub(super) struct Tree {
     root: CgroupId,
-    nodes: HashMap<CgroupId, Node>,
+    /// A subtree read looks every one up: the ids are the kernel's, so no defence against chosen
+    /// keys is paid for.
+    nodes: HashMap<CgroupId, Node, FixedState>,
     /// (parent, hash of the name, child): one ordered set in place of a map in every node, a
     /// third of the memory, since most cgroups are leaves.
     children: BTreeSet<(CgroupId, u64, CgroupId)>,
@@ -54,7 +58,7 @@ impl Tree {
         };
         Tree {
             root,
-            nodes: HashMap::from([(root, node)]),
+            nodes: HashMap::from_iter([(root, node)]),
             children: BTreeSet::new(),
         }
     }
@@ -73,11 +77,12 @@ impl Tree {
         (id != self.root).then_some(node.parent)
     }
 
-    /// `id` and what lies above it, up to the root.
+    /// The name of `id` in its parent.
     pub(super) fn name(&self, id: CgroupId) -> Option<&OsStr> {
         self.nodes.get(&id).map(|node| &*node.name)
     }
 
+    /// `id` and what lies above it, up to the root.
     pub(super) fn ancestors(&self, id: CgroupId) -> Option<Vec<CgroupId>> {
         self.nodes.get(&id)?;
         Some(std::iter::successors(Some(id), |&at| self.parent(at)).collect())

@@ -63,6 +63,7 @@ fn field(name: &str, offset_bytes: usize, kind: Kind) -> Field {
         unit: Unit::None,
         help: String::new(),
         absent_if_ones: true,
+        with_descendants: false,
     }
 }
 

@@ -34,7 +34,12 @@
 #define CGVIEW_HIST(unit, help)	   cgview__sample(unit, help)
 #define CGVIEW_KEY(help)	   cgview__tag("key") cgview__tag("help=" help)
 /* All ones mean: this cgroup, or this kernel, has no such value. */
-#define CGVIEW_ABSENT		   cgview__tag("absent")
+#define CGVIEW_ABSENT cgview__tag("absent")
+/*
+ * The value of a __u64 includes those of all descendants. Reads of a subtree then make sure of what
+ * no lock in the kernel does: that it is at least the sum of the children's in the same read.
+ */
+#define CGVIEW_WITH_DESCENDANTS	   cgview__tag("with_descendants")
 #define cgview__sample(unit, help) cgview__tag("unit=" unit) cgview__tag("help=" help)
 
 #define CGVIEW_NO_VALUE (~0ULL)

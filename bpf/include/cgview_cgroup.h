@@ -6,7 +6,10 @@
 /* Deeper ancestors get no share of what cgview_for_each_ancestor() hands out. */
 #define CGVIEW_MAX_LEVEL 64
 
-/* Reads a field through a pointer that the verifier takes for another type, or for none. */
+/*
+ * Reads a field of a live object through a pointer that the verifier takes for another type, or for
+ * none: a mem_cgroup of which it knows the css, say. Far cheaper than BPF_CORE_READ() in a sweep.
+ */
 #define cgview_get(ptr, field)                                                                     \
 	({                                                                                         \
 		typeof((ptr)->field) __value;                                                      \
@@ -30,9 +33,19 @@ static __always_inline bool cgview_is_v2(struct cgroup *cgrp)
 	return cgrp->root->hierarchy_id == 0;
 }
 
-/* The controller's state of this very cgroup; NULL where the controller is not enabled. */
+/*
+ * A controller's state of this very cgroup; NULL where it is not in the kernel or not enabled, also
+ * where it works unseen because another needs it, as memory does for io.
+ */
 #define cgview_css(cgrp, controller)                                                               \
-	((cgrp)->subsys[bpf_core_enum_value(enum cgroup_subsys_id, controller##_cgrp_id)])
+	({                                                                                         \
+		struct cgroup_subsys_state *__css = NULL;                                          \
+                                                                                                   \
+		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, controller##_cgrp_id))       \
+			__css = (cgrp)->subsys[bpf_core_enum_value(enum cgroup_subsys_id,          \
+								   controller##_cgrp_id)];         \
+		__css && (__css->flags & CSS_VISIBLE) ? __css : NULL;                              \
+	})
 
 /* The cgroup v2 that a task is in; a task from bpf_get_current_task_btf() or a tp_btf argument. */
 static __always_inline struct cgroup *cgview_task_cgroup(struct task_struct *task)

@@ -139,18 +139,23 @@ static __always_inline void cgview__rcu_unlock(void)
 		return 0;                                                                          \
 	}
 
+/*
+ * Not inlined into the sweep's loop: out of a loop the compiler moves the CO-RE constants of a field
+ * that this kernel lacks, away from the test that guards them, and the verifier refuses to pass.
+ */
 #define cgview__record_row(view, fill)                                                             \
-	static __always_inline void view##_add_row(void *rows, struct cgview_row *header,          \
-						   struct cgroup *cgrp)                            \
+	static __noinline int view##_add_row(void *rows, struct cgview_row *header,                \
+					     struct cgroup *cgrp)                                  \
 	{                                                                                          \
 		__u32 n = ++header->id;                                                            \
 		struct view##_row *row = bpf_map_lookup_elem(rows, &n);                            \
                                                                                                    \
 		if (!row)                                                                          \
-			return;                                                                    \
+			return 0;                                                                  \
 		cgview__row_start(&row->head, cgrp);                                               \
 		cgview__zero(&row->record, sizeof(row->record));                                   \
 		row->head.flags = fill(cgrp, &row->record) ? CGVIEW_ROW_EMPTY : 0;                 \
+		return 0;                                                                          \
 	}
 
 #define cgview__record_sweep(view)                                                                 \

@@ -2,7 +2,8 @@
 /*
  * The kernel types that views use, each with only the fields that are read. CO-RE finds where the
  * running kernel keeps them; a field that it lacks is asked for with bpf_core_field_exists() first.
- * An author who needs more declares it the same way, or includes a vmlinux.h before this header.
+ * An author who needs more declares it the same way, or includes <linux/bpf.h> or a vmlinux.h
+ * before this header.
  */
 #ifndef CGVIEW_KERNEL_H
 #define CGVIEW_KERNEL_H
@@ -25,6 +26,8 @@ typedef _Bool bool;
 enum { false, true };
 
 #define NULL ((void *)0)
+
+#if !defined(__LINUX_BPF_H__) && !defined(_UAPI__LINUX_BPF_H__)
 
 /* From the kernel's stable user API, linux/bpf.h. */
 enum bpf_map_type {
@@ -55,10 +58,12 @@ enum bpf_cgroup_iter_order {
 	BPF_CGROUP_ITER_DESCENDANTS_PRE,
 };
 
+#endif /* linux/bpf.h */
+
 /* Values that differ between kernels: read with bpf_core_enum_value(). */
 enum cgroup_subsys_id { cpu_cgrp_id, io_cgrp_id, memory_cgrp_id, pids_cgrp_id };
 
-enum { CSS_ONLINE = 1 << 1 };
+enum { CSS_ONLINE = 1 << 1, CSS_VISIBLE = 1 << 3 };
 
 /* For bpf_iter_css_task_new(): processes, not each of their threads. */
 enum { CSS_TASK_ITER_PROCS = 1 << 0 };

@@ -46,6 +46,7 @@ fn field(random: &mut Random, name: &str) -> Field {
         unit: pick(random, &units),
         help: pick(random, &["", "Help.", "a\nb\\\"\u{1b}"]).to_owned(),
         absent_if_ones: random.below(2) == 0,
+        with_descendants: random.below(2) == 0,
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) fn field(name: &str, offset_bytes: usize, kind: Kind) -> Field {
         unit: Unit::None,
         help: String::new(),
         absent_if_ones: false,
+        with_descendants: false,
     }
 }
 

@@ -33,6 +33,8 @@ struct FieldSchema<'a> {
     meaning: Meaning,
     /// What makes the value absent, if anything.
     absent: Option<&'static str>,
+    /// Whether the value counts the descendants too.
+    with_descendants: bool,
     raw: RawSchema,
     keys: Vec<KeySchema>,
     json: KeySchema,
@@ -138,6 +140,7 @@ fn field_schema<'a>(field: &'a Field, metric: &'a Metric) -> FieldSchema<'a> {
         help: &field.help,
         meaning: field.meaning,
         absent: field.absent_if_ones.then_some("all bits set"),
+        with_descendants: field.with_descendants,
         raw: RawSchema {
             offset_bytes: field.offset_bytes,
             kind: field.kind,

@@ -93,7 +93,7 @@ impl Table<'_> {
         for (number, block) in lines.chunks(BLOCK_LINES).enumerate() {
             for (column, widest) in self.plan.columns.iter().zip(&mut widest) {
                 self.column(column, number * BLOCK_LINES, block, |_, value| {
-                    widest.add(value)
+                    widest.add(value);
                 });
             }
         }
@@ -129,7 +129,8 @@ fn write_before(out: &mut [u8], end: usize, value: Value<'_>) {
         Value::Hundredths { whole, hundredths } => {
             hundredths_before(out, end, whole, hundredths);
         }
-        Value::Absent | Value::Text(_) => {
+        Value::Absent => out[end - ABSENT.len()..end].copy_from_slice(ABSENT),
+        Value::Text(_) => {
             let mut word = Vec::new();
             push_value(value, &mut word);
             out[end - word.len()..end].copy_from_slice(&word);

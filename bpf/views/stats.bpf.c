@@ -3,7 +3,8 @@
  * What is this cgroup and what does it use? The default view. Every value that cgroupfs shows too
  * (cgroup.stat, cpu.stat, pids.*, memory.*) is the same as there. A controller that is not enabled
  * here, or a kernel that does not count, leaves its values absent. The root has no CPU, pids and
- * memory numbers: the kernel keeps none in its cgroup.
+ * memory numbers: the kernel keeps none in its cgroup. One exception to "the same": how CPU time
+ * splits into user and system may differ by less than a tick (see fill_cpu), `usage` never.
  */
 #include "cgview.h"
 
@@ -18,7 +19,8 @@ struct stats {
 	__u64 nr_descendants CGVIEW_GAUGE("", "live cgroups below");
 	__u64 nr_dying_descendants CGVIEW_GAUGE("", "removed cgroups below that are still in use");
 	__u64 nr_threads CGVIEW_GAUGE("", "threads in this cgroup alone") CGVIEW_ABSENT;
-	__u64 usage CGVIEW_COUNTER("ns", "CPU time, with descendants") CGVIEW_ABSENT;
+	__u64 usage CGVIEW_COUNTER("ns", "CPU time, with descendants")
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
 	__u64 user CGVIEW_COUNTER("ns", "of it in user mode") CGVIEW_ABSENT;
 	__u64 system CGVIEW_COUNTER("ns", "of it in the kernel") CGVIEW_ABSENT;
 	__u64 nr_periods CGVIEW_COUNTER("", "bandwidth periods that have passed") CGVIEW_ABSENT;
@@ -29,12 +31,14 @@ struct stats {
 	__u64 memory_current CGVIEW_GAUGE("bytes", "memory, with descendants") CGVIEW_ABSENT;
 	__u64 memory_peak CGVIEW_GAUGE("bytes", "most memory ever") CGVIEW_ABSENT;
 	__u64 swap_current CGVIEW_GAUGE("bytes", "swap, with descendants") CGVIEW_ABSENT;
-	__u64 memory_events_high CGVIEW_COUNTER("", "times over memory.high") CGVIEW_ABSENT;
-	__u64 memory_events_max CGVIEW_COUNTER("", "times at memory.max") CGVIEW_ABSENT;
-	__u64 memory_events_oom CGVIEW_COUNTER("",
-					       "allocations that found no memory") CGVIEW_ABSENT;
-	__u64 memory_events_oom_kill CGVIEW_COUNTER("",
-						    "processes killed for memory") CGVIEW_ABSENT;
+	__u64 memory_events_high CGVIEW_COUNTER("", "times over memory.high")
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
+	__u64 memory_events_max CGVIEW_COUNTER("", "times at memory.max")
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
+	__u64 memory_events_oom CGVIEW_COUNTER("", "allocations that found no memory")
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
+	__u64 memory_events_oom_kill CGVIEW_COUNTER("", "processes killed for memory")
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
 };
 
 struct split {
@@ -90,16 +94,16 @@ struct task_group {
 
 enum memcg_memory_event { MEMCG_HIGH, MEMCG_MAX, MEMCG_OOM, MEMCG_OOM_KILL };
 
-/* floor(part * total / whole) for part <= whole < 2^56, in digits of as many bits as fit. */
+/* floor(part * total / whole) for part <= whole < 2^62, in digits of as many bits as fit. */
 static __always_inline __u64 scale(__u64 part, __u64 total, __u64 whole)
 {
-	__u32 bits = 62 - cgview_log2(whole), left = 64;
+	__u32 bits = 62 - cgview_log2(whole), left = cgview_log2(total) + 1;
 	__u64 result = 0, rest = 0;
 
-	if (bits > 62 || bits < 7)
+	if (!bits || bits > 62)
 		return 0;
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < 10 && left; i++) {
+	for (int i = 0; i < 64 && left; i++) {
 		__u32 take = left < bits ? left : bits;
 
 		left -= take;
@@ -177,7 +181,7 @@ static int count_set(__u32 i, struct count *count)
 	if (count->next == count->head)
 		return 1;
 	link = (void *)count->next - bpf_core_field_offset(struct cgrp_cset_link, cset_link);
-	if ((__u64)cgview_get(link, cgrp) != count->cgrp)
+	if ((__u64)BPF_CORE_READ(link, cgrp) != count->cgrp)
 		return 1;
 	count->threads += BPF_CORE_READ(link, cset, nr_tasks);
 	count->next = (__u64)BPF_CORE_READ(link, cset_link.next);
@@ -253,9 +257,9 @@ static __always_inline int fill_stats(struct cgroup *cgrp, struct stats *r)
 	r->nr_descendants = cgrp->nr_descendants;
 	r->nr_dying_descendants = cgrp->nr_dying_descendants;
 	r->nr_threads = nr_threads(cgrp);
-	fill_throttling(cgview_css(cgrp, cpu), r);
 	if (!cgrp->level)
 		return 0;
+	fill_throttling(cgview_css(cgrp, cpu), r);
 	if (cgview_is_v2(cgrp))
 		fill_cpu(cgrp, r);
 	fill_pids(cgview_css(cgrp, pids), r);

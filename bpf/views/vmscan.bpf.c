@@ -16,12 +16,12 @@ CGVIEW_OPTIONAL(vmscan_flush);
 #define MAX_CGROUPS 16384
 
 struct vmscan {
-	__u64 reclaim_delay CGVIEW_COUNTER("ns",
-					   "time spent reclaiming, with descendants") CGVIEW_ABSENT;
+	__u64 reclaim_delay CGVIEW_COUNTER("ns", "time spent reclaiming, with descendants")
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
 	__u64 reclaim_delay_local CGVIEW_COUNTER("ns", "of it by tasks of this cgroup alone")
 		CGVIEW_ABSENT;
 	__u64 reclaims CGVIEW_COUNTER("", "how often memory was reclaimed, with descendants")
-		CGVIEW_ABSENT;
+		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
 };
 
 struct reclaim {

@@ -4,7 +4,11 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod burn;
+pub mod footprint;
 pub mod objects;
+pub mod readers;
+pub mod resident;
+pub mod watched;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -146,6 +150,7 @@ impl Drop for FixtureDir {
 pub struct MountedCgview {
     daemon: Child,
     mountpoint: FixtureDir,
+    source: PathBuf,
     log: PathBuf,
 }
 
@@ -153,6 +158,13 @@ impl MountedCgview {
     /// Mounts the whole of cgroup2.
     pub fn new() -> MountedCgview {
         MountedCgview::with(&[])
+    }
+
+    /// Mounts a cgroup and what is below, so that others' cgroups make no difference.
+    pub fn of(cgroup: &FixtureCgroup) -> MountedCgview {
+        let mut mounted = MountedCgview::with(&[cgroup.path().as_os_str()]);
+        mounted.source = cgroup.path().to_owned();
+        mounted
     }
 
     /// Mounts with these arguments in front of the mountpoint: a source, or options.
@@ -163,6 +175,7 @@ impl MountedCgview {
         let mut mounted = MountedCgview {
             daemon,
             mountpoint,
+            source: cgroup_root(),
             log,
         };
         mounted.wait_until_ready();
@@ -201,8 +214,8 @@ impl MountedCgview {
     /// The directory that stands for a cgroup.
     pub fn dir_of(&self, cgroup: &Path) -> PathBuf {
         let below = cgroup
-            .strip_prefix(cgroup_root())
-            .expect("a cgroup of cgroup2");
+            .strip_prefix(&self.source)
+            .expect("a cgroup of the mounted hierarchy");
         self.join(below)
     }
 

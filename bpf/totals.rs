@@ -1,0 +1,105 @@
+//! Sums up the tree, made to agree within one sweep. No lock holds the kernel's counters still
+//! while it is swept: a child that is visited later than its parent, or that somebody else has
+//! just flushed, may show more than its parent does. What the children show, the parent has
+//! counted or is about to, so its value is raised to their sum.
+
+/// Where a row keeps its level, as `u32`.
+const LEVEL_OFFSET: usize = 16;
+
+/// Deepest row that is looked at; the kernel's own limit on paths allows no deeper ones.
+const MOST_LEVELS: usize = 4096;
+
+/// Raises the `u64` at `offset` of each row to the sum of its children's. Rows come in pre-order,
+/// each of `row_bytes`. All ones are no value: the row has none, and keeps none.
+pub(super) fn raise(rows: &mut [u8], row_bytes: usize, offset: usize) {
+    // By level, the sum of the rows since the last one of the level above.
+    let mut sums: Vec<u64> = Vec::new();
+    for row in rows.rchunks_exact_mut(row_bytes) {
+        let level = u32_at(row, LEVEL_OFFSET) as usize;
+        if level >= MOST_LEVELS {
+            continue;
+        }
+        if sums.len() < level + 2 {
+            sums.resize(level + 2, 0);
+        }
+        let children: u64 = sums.drain(level + 1..).fold(0, u64::saturating_add);
+        let value = row.get_mut(offset..).and_then(<[u8]>::first_chunk_mut);
+        let total = match value {
+            Some(bytes) if *bytes != [0xff; 8] => {
+                let total = u64::from_ne_bytes(*bytes).max(children);
+                *bytes = total.to_ne_bytes();
+                total
+            }
+            _ => children,
+        };
+        if let Some(sum) = sums.get_mut(level) {
+            *sum = sum.saturating_add(total);
+        }
+    }
+}
+
+fn u32_at(row: &[u8], offset: usize) -> u32 {
+    row.get(offset..)
+        .and_then(<[u8]>::first_chunk)
+        .map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW_BYTES: usize = 32;
+    const OFFSET: usize = 24;
+
+    fn raised(rows: &[(u32, u64)]) -> Vec<u64> {
+        let mut bytes = Vec::new();
+        for (level, value) in rows {
+            bytes.extend([0; LEVEL_OFFSET]);
+            bytes.extend(u64::from(*level).to_ne_bytes());
+            bytes.extend(value.to_ne_bytes());
+        }
+        raise(&mut bytes, ROW_BYTES, OFFSET);
+        let rows = bytes.chunks_exact(ROW_BYTES);
+        rows.map(|row| u64::from_ne_bytes(*row[OFFSET..].first_chunk().expect("8 bytes")))
+            .collect()
+    }
+
+    #[test]
+    fn what_agrees_stays_as_it_is() {
+        let rows = [(1, 10), (2, 6), (3, 5), (2, 4)];
+        assert_eq!(raised(&rows), [10, 6, 5, 4]);
+    }
+
+    #[test]
+    fn a_parent_is_raised_to_its_children_and_so_are_its_own() {
+        let rows = [(1, 10), (2, 6), (3, 5), (3, 3), (2, 4), (3, 1)];
+        assert_eq!(raised(&rows), [12, 8, 5, 3, 4, 1]);
+    }
+
+    #[test]
+    fn siblings_of_the_root_of_a_subtree_are_not_mixed() {
+        let rows = [(0, 0), (1, 1), (2, 5), (1, 2), (2, 7), (1, 3)];
+        assert_eq!(raised(&rows), [15, 5, 5, 7, 7, 3]);
+    }
+
+    #[test]
+    fn what_has_no_value_hands_on_its_children() {
+        let none = u64::MAX;
+        assert_eq!(raised(&[(0, none), (1, 1), (2, 5)]), [none, 5, 5]);
+        assert_eq!(raised(&[(1, 1), (2, none), (3, 5)]), [5, none, 5]);
+        // A row that is missing in between.
+        assert_eq!(raised(&[(1, 1), (3, 5), (3, 6)]), [11, 5, 6]);
+    }
+
+    #[test]
+    fn nonsense_is_no_panic() {
+        assert_eq!(raised(&[]), [0; 0]);
+        assert_eq!(raised(&[(u32::MAX, 7)]), [7]);
+        let most = u64::MAX - 1;
+        assert_eq!(
+            raised(&[(0, 1), (1, most), (1, most)]),
+            [u64::MAX, most, most]
+        );
+        raise(&mut [0xff; 100], 3, 24);
+    }
+}

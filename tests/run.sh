@@ -1,0 +1,103 @@
+#!/bin/bash
+# Installs what is missing on a Debian 12 or 13 and runs every check and every test. For a machine whose cgroups, mounts
+# and packages may be touched: it takes root.
+# usage: tests/run.sh [STEP...]      default: all of them, in the order of the table below
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=tests/install.sh
+. tests/install.sh
+
+steps=(format scripts ascii licences clippy tests install demo guests)
+
+# What the checks and tests call, beyond what the build needs.
+test_packages=(
+	clang-format shellcheck jq
+	attr bpftool busybox-static curl fuse3 gawk libcap2-bin procps psmisc python3 strace tar util-linux   # shells and readers
+	rust-coreutils                                          # /usr/lib/cargo/bin/coreutils/cat reads by splice
+	prometheus prometheus-node-exporter protobuf-compiler   # promtool, a scrape, protoc
+	libbpf-dev                                              # what authors of views compile with
+	qemu-system-x86 cpio kmod xz-utils iproute2 e2fsprogs debian-archive-keyring   # tests/vm
+)
+
+sources() { find . \( -path ./target -o -path ./.git \) -prune -o -type f "$@" -print0; }
+
+check_format() {
+	cargo fmt --check
+	sources -path './bpf/*' \( -name '*.c' -o -name '*.h' \) | xargs -0 clang-format --dry-run -Werror
+}
+
+check_scripts() {
+	sources -size -100k | xargs -0 grep -lZ '^#!.*sh$' | xargs -0 shellcheck -xa
+}
+
+check_ascii() {
+	! sources ! -name Cargo.lock | LC_ALL=C xargs -0 grep -nP '[^\x00-\x7F]'
+}
+
+# As cargo-deny does, which takes longer to build than all the rest. It also knows advisories, from a database of its own.
+check_licences() {
+	local refused
+	refused=$(cargo metadata --format-version 1 --locked | jq -r --argjson allowed "$(sed -n 's/^allow = //p' deny.toml)" '
+		def allowed: split(" AND ") | all(gsub("[()]"; "") | [splits(" OR |/")] | any(IN($allowed[])));
+		.packages[] | select(.source != null)
+		| select((.license // "none" | allowed and true) and (.source | startswith("registry+")) | not)
+		| "\(.name) \(.version): licence \(.license), from \(.source)"')
+	[ -z "$refused" ] || { echo "not allowed by deny.toml:"; echo "$refused"; return 1; }
+}
+
+check_clippy() { cargo clippy --locked --all-targets -- -D warnings; }
+
+# One at a time, as in the guests: many of them watch what the whole machine has.
+check_tests() { cargo test --locked --no-fail-fast -- --include-ignored --test-threads=1; }
+
+check_install() {
+	local root=$PWD/target/installed
+	cargo install --locked --quiet --path . --root "$root"
+	"$root/bin/cgview" --version
+}
+
+check_demo() {
+	examples/demo.sh
+	umount /mnt/cgview
+}
+
+check_guests() { tests/vm/run; }
+
+# Runs one step and adds to the totals: tests one by one, anything else as a whole.
+run_step() {
+	local step=$1 started=$SECONDS status=0 log=target/run-$1.log ok bad
+	echo "== $step"
+	set +e   # or "set -e" would be ignored inside the step
+	(set -e; "check_$step") </dev/null 2>&1 | tee "$log"
+	status=${PIPESTATUS[0]}
+	set -e
+	case $step in
+		tests)
+			ok=$(awk '/^test result:/ { n += $4 } END { print n + 0 }' "$log")
+			bad=$(awk '/^test result:/ { n += $6 } END { print n + 0 }' "$log")
+			;;
+		guests)
+			ok=$(grep -E '^(guest|[^ ]+::[^ ]+) .*(ok|FAILED|-) *$' "$log" | grep -oE '\<ok\>' | wc -l)
+			bad=$(grep -E '^(guest|[^ ]+::[^ ]+) .*(ok|FAILED|-) *$' "$log" | grep -oE '\<FAILED\>' | wc -l)
+			;;
+		*) ok=$((status == 0)) bad=0 ;;
+	esac
+	# A step that fails without a failed test of its own, as by not being built, is a failure.
+	if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+	if [ "$ok" -eq 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+	passed=$((passed + ok)) failed=$((failed + bad))
+	summary+=("$(printf '%-10s %5d passed %3d failed %5d s' "$step" "$ok" "$bad" $((SECONDS - started)))")
+}
+
+[ "$(id -u)" = 0 ] || die "run it as root"
+[ $# -eq 0 ] || steps=("$@")
+export CARGO_TERM_COLOR=never
+passed=0 failed=0 summary=()
+mkdir -p target
+install_packages "${build_packages[@]}" "${test_packages[@]}"
+install_rust
+for step in "${steps[@]}"; do run_step "$step"; done
+echo
+printf '%s\n' "${summary[@]}"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
