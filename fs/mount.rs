@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, StatVfsMountFlags, flock, open, statvfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
@@ -288,8 +288,13 @@ fn flags() -> MountFlags {
     MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC
 }
 
+const ACCESS_TIMES: MountFlags = MountFlags::NOATIME
+    .union(MountFlags::RELATIME)
+    .union(MountFlags::STRICTATIME);
+
 /// Changes the flags of a mount that is there. `options` are those of the command line; the flags
-/// about access times can be changed, the rest is fixed for the life of the mount.
+/// about access times can be changed, and a writable mount be made read-only; the rest is fixed
+/// for the life of the mount.
 ///
 /// # Errors
 /// [`MountError::NotMounted`], or [`MountError::Remount`] for an option that cannot be changed.
@@ -299,18 +304,30 @@ pub fn remount(path: &Path, options: &[String]) -> Result<(), MountError> {
     if !is_cgview(&path)? {
         return Err(MountError::NotMounted(path));
     }
+    let failed =
+        |error: Errno| MountError::Remount(path.clone(), io::Error::from(error).to_string());
+    let read_only = statvfs(&path)
+        .map_err(failed)?
+        .f_flag
+        .contains(StatVfsMountFlags::RDONLY);
     let mut flags = flags();
+    flags.set(MountFlags::RDONLY, read_only);
+    // mount(8) passes the flags that are, then those that are asked for.
     for option in options {
         match option.as_str() {
-            "noatime" => flags |= MountFlags::NOATIME,
+            "noatime" => flags = (flags - ACCESS_TIMES) | MountFlags::NOATIME,
+            "relatime" => flags = (flags - ACCESS_TIMES) | MountFlags::RELATIME,
+            "strictatime" => flags = (flags - ACCESS_TIMES) | MountFlags::STRICTATIME,
             "nodiratime" => flags |= MountFlags::NODIRATIME,
-            "strictatime" => flags |= MountFlags::STRICTATIME,
-            "rw" => return Err(MountError::Remount(path, "cgview is read-only".to_owned())),
+            "ro" => flags |= MountFlags::RDONLY,
+            "rw" if read_only => {
+                let why = "it is mounted read-only".to_owned();
+                return Err(MountError::Remount(path, why));
+            }
             _ => {}
         }
     }
-    mount_remount(&path, flags, c"")
-        .map_err(|error| MountError::Remount(path.clone(), io::Error::from(error).to_string()))
+    mount_remount(&path, flags, c"").map_err(failed)
 }
 
 fn is_cgview(path: &Path) -> Result<bool, MountError> {
