@@ -124,16 +124,12 @@ impl Mountpoint {
     /// Everything that mount(8) does not check: see [`MountError`].
     pub fn prepare(path: &Path) -> Result<Mountpoint, MountError> {
         let bad = |source| MountError::Mountpoint(path.to_owned(), source);
-        loop {
-            match fs::metadata(path) {
-                Ok(meta) if meta.is_dir() => break,
-                Ok(_) => return Err(MountError::NotADirectory(path.to_owned())),
-                Err(error) if is_dead(&error) => {
-                    unmount(path, UnmountFlags::DETACH)
-                        .map_err(|error| MountError::DeadMount(path.to_owned(), error.into()))?;
-                }
-                Err(error) => return Err(bad(error)),
-            }
+        while is_dead(path) {
+            unmount(path, UnmountFlags::DETACH)
+                .map_err(|error| MountError::DeadMount(path.to_owned(), error.into()))?;
+        }
+        if !fs::metadata(path).map_err(bad)?.is_dir() {
+            return Err(MountError::NotADirectory(path.to_owned()));
         }
         let path = fs::canonicalize(path).map_err(bad)?;
         if is_cgview(&path)? {
@@ -335,12 +331,9 @@ fn is_cgview(path: &Path) -> Result<bool, MountError> {
     Ok(mount.is_some_and(|mount| mount.kind == TYPE))
 }
 
-/// What stat says when a FUSE daemon has gone without unmounting.
-fn is_dead(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ENOTCONN | libc::ECONNABORTED)
-    )
+/// Whether a FUSE daemon has gone without unmounting. Asks for what the kernel does not cache.
+fn is_dead(path: &Path) -> bool {
+    matches!(statvfs(path), Err(Errno::NOTCONN | Errno::CONNABORTED))
 }
 
 /// Tells the kernel that a file is larger than it thinks: a reader by splice gets no more than
