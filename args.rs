@@ -139,6 +139,13 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Comm
         }
     };
     if line.options.iter().any(|option| option == "remount") {
+        for option in line.options.iter().filter(|option| *option != "remount") {
+            let name = option.split('=').next().unwrap_or(option);
+            if !is_generic(option, name) {
+                let why = format!("option {option:?} cannot be changed by a remount");
+                return Err(refuse(&why));
+            }
+        }
         return Ok(Command::Remount {
             mountpoint,
             options: line.options,
@@ -327,6 +334,9 @@ mod tests {
     fn a_remount_is_told_from_a_mount() {
         let line = "cgview /mnt/x -o rw,nosuid,remount,user_id=0,default_permissions";
         assert!(matches!(command(line), Ok(Command::Remount { .. })));
+        let line = "cgview /mnt/x -o ro,remount,max_links=3";
+        let error = command(line).expect_err(line).to_string();
+        assert!(error.contains("max_links=3"), "{error}");
     }
 
     #[test]

@@ -229,6 +229,15 @@ pub fn fork() -> io::Result<Forked> {
     }
 }
 
+/// Closes the file descriptors from `first` on; to be called before the process has opened any.
+pub fn close_inherited(first: libc::c_uint) -> io::Result<()> {
+    // SAFETY: nothing in this process owns one of them yet.
+    match unsafe { libc::close_range(first, libc::c_uint::MAX, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Sends a line to the system log; where there is none, it is dropped.
 pub fn syslog(priority: libc::c_int, line: &CStr) {
     // SAFETY: both are NUL-terminated strings, and the format takes exactly this one argument.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use fuser::{Config, Session, SessionACL};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open, statfs};
+use rustix::fs::{FlockOperation, Mode, OFlags, StatVfsMountFlags, flock, open, statvfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
@@ -123,18 +123,12 @@ impl Mountpoint {
     /// Everything that mount(8) does not check: see [`MountError`].
     pub fn prepare(path: &Path) -> Result<Mountpoint, MountError> {
         let bad = |source| MountError::Mountpoint(path.to_owned(), source);
-        loop {
-            // For a second the kernel answers for a dead mount what it remembers; this it asks.
-            let answer = statfs(path).map_err(io::Error::from);
-            match answer.and_then(|_| fs::metadata(path)) {
-                Ok(meta) if meta.is_dir() => break,
-                Ok(_) => return Err(MountError::NotADirectory(path.to_owned())),
-                Err(error) if is_dead(&error) => {
-                    unmount(path, UnmountFlags::DETACH)
-                        .map_err(|error| MountError::DeadMount(path.to_owned(), error.into()))?;
-                }
-                Err(error) => return Err(bad(error)),
-            }
+        while is_dead(path) {
+            unmount(path, UnmountFlags::DETACH)
+                .map_err(|error| MountError::DeadMount(path.to_owned(), error.into()))?;
+        }
+        if !fs::metadata(path).map_err(bad)?.is_dir() {
+            return Err(MountError::NotADirectory(path.to_owned()));
         }
         let path = fs::canonicalize(path).map_err(bad)?;
         if is_cgview(&path)? {
@@ -283,8 +277,13 @@ fn flags() -> MountFlags {
     MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC
 }
 
+const ACCESS_TIMES: MountFlags = MountFlags::NOATIME
+    .union(MountFlags::RELATIME)
+    .union(MountFlags::STRICTATIME);
+
 /// Changes the flags of a mount that is there. `options` are those of the command line; the flags
-/// about access times can be changed, the rest is fixed for the life of the mount.
+/// about access times can be changed, and a writable mount be made read-only; the rest is fixed
+/// for the life of the mount.
 ///
 /// # Errors
 /// [`MountError::NotMounted`], or [`MountError::Remount`] for an option that cannot be changed.
@@ -294,18 +293,30 @@ pub fn remount(path: &Path, options: &[String]) -> Result<(), MountError> {
     if !is_cgview(&path)? {
         return Err(MountError::NotMounted(path));
     }
+    let failed =
+        |error: Errno| MountError::Remount(path.clone(), io::Error::from(error).to_string());
+    let read_only = statvfs(&path)
+        .map_err(failed)?
+        .f_flag
+        .contains(StatVfsMountFlags::RDONLY);
     let mut flags = flags();
+    flags.set(MountFlags::RDONLY, read_only);
+    // mount(8) passes the flags that are, then those that are asked for.
     for option in options {
         match option.as_str() {
-            "noatime" => flags |= MountFlags::NOATIME,
+            "noatime" => flags = (flags - ACCESS_TIMES) | MountFlags::NOATIME,
+            "relatime" => flags = (flags - ACCESS_TIMES) | MountFlags::RELATIME,
+            "strictatime" => flags = (flags - ACCESS_TIMES) | MountFlags::STRICTATIME,
             "nodiratime" => flags |= MountFlags::NODIRATIME,
-            "strictatime" => flags |= MountFlags::STRICTATIME,
-            "rw" => return Err(MountError::Remount(path, "cgview is read-only".to_owned())),
+            "ro" => flags |= MountFlags::RDONLY,
+            "rw" if read_only => {
+                let why = "it is mounted read-only".to_owned();
+                return Err(MountError::Remount(path, why));
+            }
             _ => {}
         }
     }
-    mount_remount(&path, flags, c"")
-        .map_err(|error| MountError::Remount(path.clone(), io::Error::from(error).to_string()))
+    mount_remount(&path, flags, c"").map_err(failed)
 }
 
 fn is_cgview(path: &Path) -> Result<bool, MountError> {
@@ -313,10 +324,7 @@ fn is_cgview(path: &Path) -> Result<bool, MountError> {
     Ok(mount.is_some_and(|mount| mount.kind == TYPE))
 }
 
-/// What stat says when a FUSE daemon has gone without unmounting.
-fn is_dead(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ENOTCONN | libc::ECONNABORTED)
-    )
+/// Whether a FUSE daemon has gone without unmounting. Asks for what the kernel does not cache.
+fn is_dead(path: &Path) -> bool {
+    matches!(statvfs(path), Err(Errno::NOTCONN | Errno::CONNABORTED))
 }
