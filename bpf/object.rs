@@ -10,9 +10,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use libbpf_rs::btf::Btf;
-use libbpf_rs::{
-    MapCore as _, MapType, Object, ObjectBuilder, OpenObject, PrintLevel, ProgramType, set_print,
-};
+use libbpf_rs::{MapCore as _, MapType, Object, ObjectBuilder, OpenObject, ProgramType};
 use parking_lot::Mutex;
 
 use super::layout::{self, Tags};
@@ -50,7 +48,7 @@ type LeftOut = BTreeMap<String, String>;
 /// Loads the object in `elf`; without a target it is only checked and leaves nothing behind.
 /// A failure is part of the answer: [`Manifest::error`].
 pub fn load(elf: &[u8], target: Option<&Target<'_>>) -> Manifest {
-    set_print(Some((PrintLevel::Warn, keep_message)));
+    sys::on_libbpf_warning(keep_message);
     let mut left_out = LeftOut::new();
     loop {
         match attempt(elf, target, &mut left_out) {
@@ -442,8 +440,17 @@ fn pin_kept(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), Stri
 
 static LOG: Mutex<String> = Mutex::new(String::new());
 
-fn keep_message(_: PrintLevel, message: String) {
-    LOG.lock().push_str(&message);
+fn keep_message(message: &[u8]) {
+    let text = String::from_utf8_lossy(message);
+    // What it quotes of the object may be anything, and ends up on terminals.
+    let shown = |c: char| {
+        if c.is_control() && c != '\n' && c != '\t' {
+            '?'
+        } else {
+            c
+        }
+    };
+    LOG.lock().extend(text.chars().map(shown));
 }
 
 /// The program that libbpf's last complaint names.

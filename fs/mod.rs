@@ -1,6 +1,7 @@
 //! The file system: what is in each directory, and what a read of each file gives. Plain
 //! functions over the mirror and the views; the kernel's protocol is [adapter]'s.
 
+mod abort;
 mod adapter;
 mod attr;
 mod catalog;

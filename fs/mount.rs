@@ -8,15 +8,18 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use fuser::{Config, Session, SessionACL};
-use rustix::fs::{Mode, OFlags, open, statfs};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open, statfs};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
 use crate::mounts;
 
 use super::CgviewFs;
+use super::abort::abort;
 use super::adapter::Adapter;
 use super::invalidate::{Changes, Invalidator};
 
@@ -27,6 +30,9 @@ const TYPE: &str = "fuse.cgview";
 /// Two threads answer fastest: with one, daemon and reader often end up on different CPUs, and
 /// with more nearly always.
 const THREADS: usize = 2;
+
+/// How long the session may take to notice that it is unmounted; it takes a few milliseconds.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Why there is no mount.
 #[derive(Debug)]
@@ -202,8 +208,15 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // Unmount first: that wakes the session's threads.
+        // Unmount first: that wakes the session's threads, unless a file is open.
+        let device = self.point.as_ref().and_then(|point| point.device.clone());
         drop(self.point.take());
+        if let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(PATIENCE)
+            && let Some(device) = device
+            && let Err(error) = abort(&device)
+        {
+            log::error!("end the FUSE connection {device}: {error}");
+        }
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -227,6 +240,7 @@ impl MountedPoint {
             fuse.as_raw_fd()
         );
         let options = CString::new(options).map_err(|error| failed(error.into()))?;
+        let _turn = turn(&path)?;
         mount(SOURCE, &path, TYPE, flags, options.as_c_str())
             .map_err(|error| failed(error.into()))?;
         let device = mounts::at(&path).map_err(failed)?.map(|mount| mount.device);
@@ -246,6 +260,23 @@ impl Drop for MountedPoint {
             log::error!("unmount {}: {error}", self.path.display());
         }
     }
+}
+
+/// Of two that want to mount there at once, one gets its turn: the kernel would stack them.
+fn turn(path: &Path) -> Result<Option<OwnedFd>, MountError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let under = open(path, flags, Mode::empty())
+        .map_err(|error| MountError::Mountpoint(path.to_owned(), error.into()))?;
+    let turn = match flock(&under, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Some(under),
+        Err(Errno::WOULDBLOCK) => return Err(MountError::AlreadyMounted(path.to_owned())),
+        // A file system without locks.
+        Err(_) => None,
+    };
+    if is_cgview(path)? {
+        return Err(MountError::AlreadyMounted(path.to_owned()));
+    }
+    Ok(turn)
 }
 
 fn flags() -> MountFlags {
