@@ -12,6 +12,7 @@ mod handle;
 mod inode;
 mod invalidate;
 mod mount;
+mod paths;
 mod status;
 
 use std::ffi::{OsStr, OsString};
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fuser::{FileAttr, FileHandle, FileType, INodeNo};
+use parking_lot::Mutex;
 use rustix::fs::fstat;
 
 use crate::bpf::{Inventory, Links, View};
@@ -33,6 +35,7 @@ use error::Error;
 use form::Form;
 use handle::{Entry, Handle, Handles, Lengths, OpenFile};
 use inode::{ControlNode, FileNode, Node};
+use paths::Paths;
 
 /// Of how many files the last length is remembered; a forgotten one costs a second run at open.
 const REMEMBERED_LENGTHS: NonZeroUsize = NonZeroUsize::new(1 << 16).expect("not zero");
@@ -49,6 +52,8 @@ pub struct CgviewFs {
     inventory: Arc<Inventory>,
     handles: Handles,
     lengths: Lengths,
+    /// Held to take or put them, never while paths are made.
+    last_paths: Mutex<Option<Arc<Paths>>>,
     started: SystemTime,
     manage: bool,
 }
@@ -92,6 +97,7 @@ impl CgviewFs {
             handles: Handles::new(options.snapshot_bytes),
             manage: options.manage,
             lengths: Lengths::new(REMEMBERED_LENGTHS),
+            last_paths: Mutex::new(None),
             started: SystemTime::now(),
         }
     }
