@@ -181,10 +181,6 @@ static ON_WARNING: OnceLock<fn(&[u8])> = OnceLock::new();
 
 /// Gives every warning of libbpf to `take`, with whatever bytes it quotes of the object: the
 /// `set_print` of libbpf-rs ends the process where those are not UTF-8. The first one stays.
-#[expect(
-    clippy::missing_transmute_annotations,
-    reason = "bindgen's name for va_list differs from platform to platform"
-)]
 pub fn on_libbpf_warning(take: fn(&[u8])) {
     let _ = ON_WARNING.set(take);
     #[expect(
