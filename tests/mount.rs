@@ -132,7 +132,9 @@ impl Mountpoint {
             self.daemons().is_empty()
         });
         assert_eq!(self.mounts(), [""; 0]);
-        assert_eq!(self.instances(), [""; 0]);
+        eventually(PATIENCE, "the instance is gone", || {
+            self.instances().is_empty()
+        });
         assert_eq!(fs::read_dir(self.path()).expect("list").count(), 0);
     }
 
