@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::objects::{
-    PATIENCE, Placed, eventually_says, is_absent, object, promptly, say, says, text,
+    BEING_LOADED, PATIENCE, Placed, eventually_says, is_absent, object, promptly, say, says, text,
 };
 use common::{FixtureCgroup, eventually, run, sh};
 
@@ -176,6 +176,8 @@ fn an_object_that_hangs_its_loader_holds_up_nothing() {
     });
     assert!(says(&view, "alive "));
     assert_eq!(loader(placed.mount.pid()).as_ref(), Some(&pid));
+    let status = fs::read_to_string(placed.mount.join(".cgview/status")).expect("status");
+    assert!(status.contains(BEING_LOADED), "{status}");
     let started = Instant::now();
     drop(placed);
     let took = started.elapsed();

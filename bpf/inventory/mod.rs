@@ -137,6 +137,20 @@ impl Inventory {
         self.items.lock().get(origin)?.object.clone()
     }
 
+    /// Tells of an object that is about to be loaded, where there is none yet.
+    fn announce(&self, origin: &Origin, at: &Path) {
+        let mut items = self.items.lock();
+        let item = items.entry(origin.clone());
+        item.or_insert_with(|| Item {
+            origin: origin.clone(),
+            at: at.to_owned(),
+            object: None,
+            manifest: None,
+            refused: Some("it is being loaded".to_owned()),
+            since: SystemTime::now(),
+        });
+    }
+
     /// Puts an object in the place of what its origin had before; one that cannot be used is
     /// reported and changes nothing else.
     fn admit(&self, origin: Origin, at: &Path, loaded: Result<Object, String>) {

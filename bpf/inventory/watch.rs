@@ -216,6 +216,7 @@ impl Follower {
             self.known
                 .insert(origin.clone(), (file.at.clone(), file.stamp));
             self.loading.insert(origin.clone());
+            self.inventory.announce(&origin, &file.at);
             // The loaders are there for as long as this thread.
             let _ = self.todo.send((origin, file));
         }

@@ -179,12 +179,16 @@ pub fn status_of(mount: &MountedCgview, origin: &Path) -> Value {
     found
 }
 
-/// The object with this origin.
+/// The object with this origin, once it has been tried.
 pub fn of_origin<'a>(status: &'a Value, origin: &Path) -> Option<&'a Value> {
     let origin = origin.display().to_string();
     let mut objects = status["objects"].as_array().expect("objects").iter();
-    objects.find(|object| object["origin"] == origin.as_str())
+    let found = objects.find(|object| object["origin"] == origin.as_str());
+    found.filter(|object| object["reason"] != BEING_LOADED)
 }
+
+/// What is said of an object of which nothing else is known yet.
+pub const BEING_LOADED: &str = "it is being loaded";
 
 /// A JSON string, empty when there is none.
 pub fn text(value: &Value) -> String {
