@@ -146,7 +146,8 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
 }
 
 fn check_object(path: &Path, json: bool) -> Result<(), Failure> {
-    let manifest = check(&std::fs::read(path)?)?;
+    let elf = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let manifest = check(&elf)?;
     let mut stdout = std::io::stdout().lock();
     if json {
         serde_json::to_writer_pretty(&mut stdout, &manifest)?;

@@ -7,10 +7,12 @@
 mod common;
 mod null;
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::hint::black_box;
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -26,8 +28,11 @@ const CGROUPS: usize = 10_000;
 /// Children of an inner cgroup.
 const SIBLINGS: usize = 100;
 
-/// Bytes a read, as `cp` and `cat` have it.
+/// The least that `cat` and `cp` read at a time; more if the file's block is larger.
 const READ_BYTES: usize = 128 << 10;
+
+/// Cgroups read one by one in a part of a measurement.
+const PART_CGROUPS: usize = 500;
 
 /// Turns of the measurements over all cgroups.
 const ROUNDS: usize = 9;
@@ -68,13 +73,28 @@ struct Measure<'a> {
     name: &'static str,
     /// At most this part of what the first takes: one in so many.
     target: Option<f64>,
-    run: Box<dyn FnMut() + 'a>,
+    /// Each timed by itself: on a busy machine what takes a second is always disturbed and what
+    /// takes milliseconds is not, and the two could not be compared.
+    parts: Vec<Box<dyn Fn() + 'a>>,
 }
 
 impl<'a> Measure<'a> {
-    fn new(name: &'static str, target: Option<f64>, run: impl FnMut() + 'a) -> Self {
-        let run = Box::new(run);
-        Measure { name, target, run }
+    fn whole(name: &'static str, target: Option<f64>, run: impl Fn() + 'a) -> Self {
+        let parts: Vec<Box<dyn Fn()>> = vec![Box::new(run)];
+        Measure {
+            name,
+            target,
+            parts,
+        }
+    }
+
+    fn each(name: &'static str, paths: &'a [PathBuf]) -> Self {
+        let part = |paths| -> Box<dyn Fn()> { Box::new(move || read_each(paths)) };
+        Measure {
+            name,
+            target: None,
+            parts: paths.chunks(PART_CGROUPS).map(part).collect(),
+        }
     }
 }
 
@@ -114,18 +134,17 @@ impl Bed {
         );
         let whole = |name: &str| {
             let path = self.mount.join(name);
-            move || {
-                black_box(read_whole(&path));
-            }
+            let buffer = RefCell::new(Vec::new());
+            move || read_whole(&path, &mut buffer.borrow_mut())
         };
         let measures = vec![
-            Measure::new("cpu.stat of each", None, || read_each(&cpu)),
-            Measure::new("cgroup.stat of each", None, || read_each(&cgroup)),
-            Measure::new("stats of each", None, || read_each(&views)),
-            Measure::new("stats.tree", Some(20.0), whole("stats.tree")),
-            Measure::new("stats.tree.json", None, whole("stats.tree.json")),
-            Measure::new("stats.prom", Some(10.0), whole(".cgview/prom/stats.prom")),
-            Measure::new("bare sweep", Some(40.0), || {
+            Measure::each("cpu.stat of each", &cpu),
+            Measure::each("cgroup.stat of each", &cgroup),
+            Measure::each("stats of each", &views),
+            Measure::whole("stats.tree", Some(20.0), whole("stats.tree")),
+            Measure::whole("stats.tree.json", None, whole("stats.tree.json")),
+            Measure::whole("stats.prom", Some(10.0), whole(".cgview/prom/stats.prom")),
+            Measure::whole("bare sweep", Some(40.0), || {
                 self.engine.sweep(self.cgroups.len());
             }),
         ];
@@ -136,7 +155,7 @@ impl Bed {
             "{:22} {:>9} {:>9} {:>7} {:>9}  target",
             "", "ms", "us/cgroup", "MB", "1 in"
         );
-        let results = best_of(ROUNDS, measures, || self.peak_mb());
+        let results = best_of(ROUNDS, &measures, || self.peak_mb());
         let base = results.first().map_or(Duration::ZERO, |first| first.time);
         for result in &results {
             let time = result.time.as_secs_f64();
@@ -170,7 +189,7 @@ impl Bed {
         let null = NullMount::new(dir.path()).expect("mount the null file");
         let lxcfs = Lxcfs::start();
         let cycle = |name, path: PathBuf| {
-            Measure::new(name, None, move || {
+            Measure::whole(name, None, move || {
                 (0..FILE_CYCLES).for_each(|_| read_cycle(&path));
             })
         };
@@ -189,7 +208,7 @@ impl Bed {
             None => println!("lxcfs is not installed: not compared"),
         }
         println!("one file, open + read + read at the end + close, best of {FILE_ROUNDS} rounds:");
-        let results = best_of(FILE_ROUNDS, measures, || 0.0);
+        let results = best_of(FILE_ROUNDS, &measures, || 0.0);
         let base = results.first().map_or(Duration::ZERO, |first| first.time);
         for result in results {
             let cycle = result.time / FILE_CYCLES;
@@ -231,23 +250,30 @@ struct Best {
 }
 
 /// Takes all in turns, so that what disturbs one disturbs the others too.
-fn best_of(rounds: usize, mut measures: Vec<Measure<'_>>, peak_mb: impl Fn() -> f64) -> Vec<Best> {
-    let start = |measure: &Measure<'_>| Best {
-        name: measure.name,
-        target: measure.target,
-        time: Duration::MAX,
-        peak_mb: 0.0,
-    };
-    let mut results: Vec<_> = measures.iter().map(start).collect();
+fn best_of(rounds: usize, measures: &[Measure<'_>], peak_mb: impl Fn() -> f64) -> Vec<Best> {
+    let mut parts: Vec<_> = measures
+        .iter()
+        .map(|measure| vec![Duration::MAX; measure.parts.len()])
+        .collect();
+    let mut peaks_mb = vec![0f64; measures.len()];
     for _ in 0..rounds {
-        for (measure, result) in measures.iter_mut().zip(&mut results) {
-            let start = Instant::now();
-            (measure.run)();
-            result.time = result.time.min(start.elapsed());
-            result.peak_mb = result.peak_mb.max(peak_mb());
+        for ((measure, best), peak) in measures.iter().zip(&mut parts).zip(&mut peaks_mb) {
+            for (run, best) in measure.parts.iter().zip(best) {
+                let start = Instant::now();
+                run();
+                *best = start.elapsed().min(*best);
+            }
+            *peak = peak.max(peak_mb());
         }
     }
-    results
+    let best = measures.iter().zip(parts).zip(peaks_mb);
+    best.map(|((measure, parts), peak_mb)| Best {
+        name: measure.name,
+        target: measure.target,
+        time: parts.iter().sum(),
+        peak_mb,
+    })
+    .collect()
 }
 
 fn verdict(ratio: f64, target: Option<f64>) -> String {
@@ -272,21 +298,12 @@ fn read_cycle(path: &Path) {
     while file.read(&mut buffer).expect("read") > 0 {}
 }
 
-/// Reads to the end without keeping anything; gives the length.
-fn read_whole(path: &Path) -> usize {
-    thread_local! {
-        static BUFFER: std::cell::RefCell<Vec<u8>> = vec![0; READ_BYTES].into();
-    }
-    BUFFER.with_borrow_mut(|buffer| {
-        let mut file = File::open(path).expect("open");
-        let mut length = 0;
-        loop {
-            match file.read(buffer).expect("read") {
-                0 => return length,
-                read => length += read,
-            }
-        }
-    })
+/// Reads to the end as `cat` does.
+fn read_whole(path: &Path, buffer: &mut Vec<u8>) {
+    let mut file = File::open(path).expect("open");
+    let block = file.metadata().expect("stat").blksize();
+    buffer.resize(READ_BYTES.max(block as usize), 0);
+    while file.read(buffer).expect("read") > 0 {}
 }
 
 /// What a sweep needs, without any file system.

@@ -7,12 +7,11 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
+use fuser::{Config, Session, SessionACL};
 use rustix::fs::{FlockOperation, Mode, OFlags, StatVfsMountFlags, flock, open, statvfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
@@ -161,16 +160,10 @@ impl Mountpoint {
             config.n_threads = Some(THREADS);
             config
         };
-        let growth = Growth::default();
         let (mirror, links, catalog) = filesystem.shared();
-        let adapter = Adapter {
-            fs: filesystem,
-            growth: growth.clone(),
-        };
+        let adapter = Adapter { fs: filesystem };
         let session = Session::from_fd(adapter, device, SessionACL::All, config)
             .map_err(MountError::Session)?;
-        // Nobody else sets it.
-        let _ = growth.notifier.set(session.notifier());
         let invalidator = Invalidator::start(changes, mirror, links, catalog, session.notifier())
             .map_err(MountError::Session)?;
         let (end, ended) = bounded(1);
@@ -334,23 +327,4 @@ fn is_cgview(path: &Path) -> Result<bool, MountError> {
 /// Whether a FUSE daemon has gone without unmounting. Asks for what the kernel does not cache.
 fn is_dead(path: &Path) -> bool {
     matches!(statvfs(path), Err(Errno::NOTCONN | Errno::CONNABORTED))
-}
-
-/// Tells the kernel that a file is larger than it thinks: a reader by splice gets no more than
-/// the size says, and the size is asked for before the file is opened and run.
-#[derive(Clone, Default)]
-pub(super) struct Growth {
-    notifier: Arc<OnceLock<Notifier>>,
-}
-
-impl Growth {
-    /// To be called while the kernel waits for the answer to `open`: storing nothing at the end
-    /// raises the size (fs/fuse/dev.c `fuse_notify_store`) and takes no lock that open holds.
-    pub(super) fn tell(&self, file: INodeNo, size_bytes: u64) {
-        if let Some(notifier) = self.notifier.get()
-            && let Err(error) = notifier.store(file, size_bytes, &[])
-        {
-            log::debug!("raise the size of file {file:?}: {error}");
-        }
-    }
 }

@@ -15,6 +15,7 @@ test_packages=(
 	attr bpftool busybox-static curl fuse3 gawk libcap2-bin procps psmisc python3 strace tar util-linux   # shells and readers
 	rust-coreutils                                          # /usr/lib/cargo/bin/coreutils/cat reads by splice
 	prometheus prometheus-node-exporter protobuf-compiler   # promtool, a scrape, protoc
+	libbpf-dev                                              # what authors of views compile with
 	qemu-system-x86 cpio kmod xz-utils iproute2 e2fsprogs debian-archive-keyring   # tests/vm
 )
 
