@@ -181,12 +181,12 @@ static ON_WARNING: OnceLock<fn(&[u8])> = OnceLock::new();
 
 /// Gives every warning of libbpf to `take`, with whatever bytes it quotes of the object: the
 /// `set_print` of libbpf-rs ends the process where those are not UTF-8. The first one stays.
-#[expect(
-    clippy::missing_transmute_annotations,
-    reason = "bindgen's name for va_list differs from platform to platform"
-)]
 pub fn on_libbpf_warning(take: fn(&[u8])) {
     let _ = ON_WARNING.set(take);
+    #[expect(
+        clippy::missing_transmute_annotations,
+        reason = "bindgen's va_list differs between platforms"
+    )]
     // SAFETY: a `va_list` argument is passed as a pointer on every platform of libbpf-rs, which
     // relies on the same; bindgen's name for it differs.
     let callback: libbpf_sys::libbpf_print_fn_t =

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::bpf::render::{self, Plan};
 use crate::bpf::{self, Rows, View};
@@ -15,6 +15,7 @@ use super::CgviewFs;
 use super::error::Error;
 use super::form::Form;
 use super::inode::FileNode;
+use super::paths::Paths;
 
 /// What one cgroup usually takes in a rendering; a longer one grows the buffer.
 const ONE_CGROUP_BYTES: usize = 512;
@@ -114,7 +115,7 @@ impl CgviewFs {
             let directory = self.mirror.open(root)?;
             let expected = self.mirror.health().cgroups;
             view.sweep(root.0, directory.as_fd(), expected, |rows| {
-                let paths = Paths::of(&self.mirror, root, rows);
+                let paths = self.paths(root, rows);
                 let rows: Vec<render::Row<'_>> = paths.rows(rows).collect();
                 out.reserve(rows.len() * ONE_CGROUP_BYTES);
                 form(plan, &rows, &mut out)
@@ -131,6 +132,13 @@ impl CgviewFs {
         }
         self.check_alive(root)?;
         Ok(out)
+    }
+
+    fn paths(&self, root: CgroupId, rows: Rows<'_>) -> Arc<Paths> {
+        let last = self.last_paths.lock().clone();
+        let paths = Arc::new(Paths::of(&self.mirror, root, rows, last.as_deref()));
+        *self.last_paths.lock() = Some(Arc::clone(&paths));
+        paths
     }
 
     /// Each cgroup's text under a line with its path.
@@ -203,82 +211,5 @@ fn os_error(error: mirror::Error) -> io::Error {
         mirror::Error::Gone(_) | mirror::Error::Outside(_) | mirror::Error::NotFound { .. } => {
             io::Error::from_raw_os_error(libc::ESTALE)
         }
-    }
-}
-
-/// The path of each row of a sweep, relative to its root.
-struct Paths {
-    bytes: Vec<u8>,
-    /// Where each row's path lies; empty for a row whose cgroup has gone before it was named.
-    of_rows: Vec<(usize, usize)>,
-}
-
-impl Paths {
-    fn of(mirror: &mirror::Mirror, root: CgroupId, rows: Rows<'_>) -> Paths {
-        let mut paths = Paths {
-            bytes: b".".to_vec(),
-            of_rows: Vec::with_capacity(rows.len()),
-        };
-        let above = mirror.path(root).unwrap_or_default();
-        // The row's ancestors below the root, with their paths.
-        let mut line: Vec<(u64, (usize, usize))> = Vec::new();
-        mirror.with_names(|names| {
-            for row in rows.iter() {
-                if row.id == root.0 {
-                    paths.of_rows.push((0, 1));
-                    continue;
-                }
-                while line.last().is_some_and(|(id, _)| *id != row.parent) {
-                    line.pop();
-                }
-                let start = paths.bytes.len();
-                let parent = line.last().map(|(_, path)| *path);
-                let parent_known = parent.is_some() || row.parent == root.0;
-                // One too new for the tree is named below, when its lock is free again.
-                if let Some(name) = names.get(CgroupId(row.id)).filter(|_| parent_known) {
-                    if let Some((from, to)) = parent {
-                        paths.bytes.extend_from_within(from..to);
-                        paths.bytes.push(b'/');
-                    }
-                    paths.bytes.extend_from_slice(name.as_bytes());
-                }
-                let path = (start, paths.bytes.len());
-                paths.of_rows.push(path);
-                if path.0 != path.1 {
-                    line.push((row.id, path));
-                }
-            }
-        });
-        paths.ask_for_the_rest(mirror, &above, rows);
-        paths
-    }
-
-    fn ask_for_the_rest(&mut self, mirror: &mirror::Mirror, above: &PathBuf, rows: Rows<'_>) {
-        for (at, row) in self.of_rows.iter_mut().zip(rows.iter()) {
-            if at.0 != at.1 {
-                continue;
-            }
-            let Ok(path) = mirror.path(CgroupId(row.id)) else {
-                continue;
-            };
-            if let Ok(path) = path.strip_prefix(above) {
-                at.0 = self.bytes.len();
-                self.bytes.extend_from_slice(path.as_os_str().as_bytes());
-                at.1 = self.bytes.len();
-            }
-        }
-    }
-
-    fn rows<'a>(&'a self, rows: Rows<'a>) -> impl Iterator<Item = render::Row<'a>> {
-        self.of_rows
-            .iter()
-            .zip(rows.iter())
-            .filter_map(|(at, row)| {
-                let path = self.bytes.get(at.0..at.1).filter(|path| !path.is_empty())?;
-                Some(render::Row {
-                    path,
-                    record: row.record,
-                })
-            })
     }
 }

@@ -14,6 +14,7 @@ mod inode;
 mod invalidate;
 mod mount;
 mod page_cache;
+mod paths;
 mod status;
 
 use std::ffi::{OsStr, OsString};
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fuser::{FileAttr, FileHandle, FileType, INodeNo};
+use parking_lot::Mutex;
 use rustix::fs::fstat;
 
 use crate::bpf::{Inventory, Links, View};
@@ -36,6 +38,7 @@ use form::Form;
 use handle::{Entry, Handle, Handles, Lengths, OpenFile};
 use inode::{ControlNode, FileNode, Node};
 use page_cache::{Caller, Open, PageCache};
+use paths::Paths;
 
 /// Of how many files the last length is remembered; a forgotten one costs a second run at open.
 const REMEMBERED_LENGTHS: NonZeroUsize = NonZeroUsize::new(1 << 16).expect("not zero");
@@ -53,6 +56,8 @@ pub struct CgviewFs {
     handles: Handles,
     lengths: Lengths,
     page_cache: PageCache,
+    /// Held to take or put them, never while paths are made.
+    last_paths: Mutex<Option<Arc<Paths>>>,
     started: SystemTime,
     manage: bool,
 }
@@ -90,6 +95,7 @@ impl CgviewFs {
             manage: options.manage,
             lengths: Lengths::new(REMEMBERED_LENGTHS),
             page_cache: PageCache::new(REMEMBERED_LENGTHS),
+            last_paths: Mutex::new(None),
             started: SystemTime::now(),
         }
     }

@@ -115,6 +115,12 @@ impl Names<'_> {
     pub fn get(&self, id: CgroupId) -> Option<&OsStr> {
         self.0.name(id)
     }
+
+    /// How many cgroups have been renamed so far: as long as there is no further one, a path
+    /// made of names stays right.
+    pub fn renames(&self) -> u64 {
+        self.0.renames()
+    }
 }
 
 /// The followed hierarchy. Dropping it stops and joins its thread.
@@ -200,8 +206,8 @@ impl Mirror {
 
     /// Shows the names of all cgroups known, for whoever needs thousands of them. The tree is
     /// locked meanwhile: `show` is short and makes no system call.
-    pub fn with_names<T>(&self, show: impl FnOnce(Names<'_>) -> T) -> T {
-        show(Names(&self.hierarchy.tree.read()))
+    pub fn with_names<T>(&self, show: impl FnOnce(&Names<'_>) -> T) -> T {
+        show(&Names(&self.hierarchy.tree.read()))
     }
 
     /// The paths of all cgroups known whose name is `wanted`, in no order. The tree is locked

@@ -46,6 +46,7 @@ pub(super) struct Tree {
     /// (parent, hash of the name, child): one ordered set in place of a map in every node, a
     /// third of the memory, since most cgroups are leaves.
     children: BTreeSet<(CgroupId, u64, CgroupId)>,
+    renames: u64,
 }
 
 impl Tree {
@@ -60,6 +61,7 @@ impl Tree {
             root,
             nodes: HashMap::from_iter([(root, node)]),
             children: BTreeSet::new(),
+            renames: 0,
         }
     }
 
@@ -80,6 +82,11 @@ impl Tree {
     /// The name of `id` in its parent.
     pub(super) fn name(&self, id: CgroupId) -> Option<&OsStr> {
         self.nodes.get(&id).map(|node| &*node.name)
+    }
+
+    /// How often a cgroup got another name.
+    pub(super) fn renames(&self) -> u64 {
+        self.renames
     }
 
     /// `id` and what lies above it, up to the root.
@@ -206,6 +213,7 @@ impl Tree {
             return None;
         }
         let was = self.unlink(id)?;
+        self.renames += 1;
         self.insert(parent, name, id, true);
         Some(Change::Renamed {
             id,
@@ -440,6 +448,7 @@ mod tests {
         };
         assert_eq!(tree.reconcile(ROOT, &listing(&[("z", 2)]), &[]), [renamed]);
         assert_eq!(tree.path(CgroupId(4)).unwrap(), Path::new("z/b/c"));
+        assert_eq!(tree.renames(), 1);
         assert_eq!(tree.displaced(ROOT, "a".as_ref(), None), []);
         assert_eq!(tree.displaced(ROOT, "z".as_ref(), None), [CgroupId(2)]);
     }
