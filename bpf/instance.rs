@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, statfs};
 use rustix::io::Errno;
@@ -18,6 +20,9 @@ const RUN_DIR: &str = "/run/cgview";
 
 /// Most daemons that may have been mounted at one place and still be there.
 const MOST: usize = 64;
+
+/// How long a daemon that ends gets to be done with its instance.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `BPF_FS_MAGIC` (include/uapi/linux/magic.h).
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
@@ -43,6 +48,7 @@ impl Instance {
             source,
         })?;
         let mut free = None;
+        let deadline = Instant::now() + PATIENCE;
         for number in 0..MOST {
             // No name has a dot by itself.
             let suffix = if number == 0 {
@@ -56,7 +62,7 @@ impl Instance {
                 continue;
             }
             let lock_path = Path::new(RUN_DIR).join(format!("{name}{suffix}.lock"));
-            if let Some(lock) = lock(&lock_path)? {
+            if let Some(lock) = lock(&lock_path, deadline)? {
                 let instance = Instance {
                     dir,
                     lock_path,
@@ -139,8 +145,8 @@ fn remove_objects(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The lock, unless a living daemon has it.
-fn lock(path: &Path) -> Result<Option<OwnedFd>, Error> {
+/// The lock, unless a living daemon has it and keeps it.
+fn lock(path: &Path, deadline: Instant) -> Result<Option<OwnedFd>, Error> {
     let failed = |error: Errno| Error::Instance {
         path: path.to_owned(),
         action: "lock",
@@ -151,7 +157,11 @@ fn lock(path: &Path) -> Result<Option<OwnedFd>, Error> {
         let file = open(path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(Errno::WOULDBLOCK) if Instant::now() > deadline => return Ok(None),
+            Err(Errno::WOULDBLOCK) => {
+                thread::sleep(Duration::from_millis(10));
+                continue;
+            }
             Err(error) => return Err(failed(error)),
         }
         // The daemon that has just ended removes the name: then this is the lock of nothing.

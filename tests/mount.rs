@@ -470,6 +470,12 @@ fn a_killed_one_is_cleaned_up_by_its_successor() {
     eventually(PATIENCE, "the mount is dead", || {
         statvfs(point.path()).is_err_and(|error| error == Errno::NOTCONN)
     });
+    let lock = PathBuf::from("/run/cgview").join(&point.instances()[0]);
+    let lock = lock.with_extension("lock");
+    eventually(PATIENCE, "all of it is dead", || {
+        let lock = fs::File::open(&lock).expect("open the lock");
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+    });
     // What the kernel has in its cache does not hide that.
     fs::metadata(point.path()).expect("attributes are cached");
     assert!(
