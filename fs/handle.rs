@@ -87,6 +87,11 @@ impl OpenFile {
         !self.was_read.swap(true, Ordering::Relaxed)
     }
 
+    /// Whether read(2) has been used on it.
+    pub(super) fn was_read(&self) -> bool {
+        self.was_read.load(Ordering::Relaxed)
+    }
+
     /// The snapshot that it has.
     pub(super) fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.snapshot.lock().clone()

@@ -132,23 +132,33 @@ impl PageCache {
         (*handle == open.handle).then(|| Arc::clone(snapshot))
     }
 
-    /// Lets the open file fill the cache with `snapshot` until it is closed; false when that would
+    /// Lets the open file fill the cache with `snapshot` until it is closed, and gives what it is
+    /// filled with: another read of the same file may have been first. `None` when that would
     /// spoil what somebody reads.
-    pub(super) fn fill(&self, open: Open, snapshot: &Arc<Snapshot>, by: Caller) -> bool {
+    pub(super) fn fill(
+        &self,
+        open: Open,
+        snapshot: &Arc<Snapshot>,
+        by: Caller,
+    ) -> Option<Arc<Snapshot>> {
         let mut files = self.files.lock();
         let Files { known, open: table } = &mut *files;
-        let Some((known, in_use)) = known.get_mut(&open.file.0).zip(table.get_mut(&open.file.0))
-        else {
-            return false;
-        };
+        let known = known.get_mut(&open.file.0)?;
+        let in_use = table.get_mut(&open.file.0)?;
         known.heard_of(by);
+        if in_use.others(open).is_some() {
+            return None;
+        }
+        if let Some((_, filling)) = &in_use.filler {
+            return Some(Arc::clone(filling));
+        }
         let length = snapshot.len() as u64;
-        if known.told.is_some() || known.size < length || in_use.others(open).is_some() {
-            return false;
+        if known.told.is_some() || known.size < length {
+            return None;
         }
         known.size = length;
         in_use.filler = Some((open.handle, Arc::clone(snapshot)));
-        true
+        Some(Arc::clone(snapshot))
     }
 
     /// What another has filled the cache with while this file was open, which therefore may have
