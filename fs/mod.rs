@@ -13,6 +13,7 @@ mod inode;
 mod invalidate;
 mod mount;
 mod paths;
+mod spare;
 mod status;
 
 use std::ffi::{OsStr, OsString};
