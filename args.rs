@@ -57,6 +57,10 @@ const DEFAULT_MAX_SNAPSHOT_BYTES: usize = 256 << 20;
 const DEFAULT_VIEWS: &str = "/etc/cgview/views.d";
 const DEFAULT_PINS: &str = "/sys/fs/bpf/cgview";
 
+const USAGE: &str = "\
+cgview [SOURCE] MOUNTPOINT [-f] [-o OPTION[,OPTION]...]
+       cgview --check FILE.bpf.o [--json]";
+
 const OPTIONS: &str = "\
 Options after -o:
   views=DIR[:DIR...]
@@ -72,16 +76,12 @@ Options after -o:
   and the generic ones of mount(8). The mount is always read-only, nosuid, nodev and noexec.";
 
 #[derive(Parser)]
-#[command(name = "cgview", version, after_help = OPTIONS)]
+#[command(name = "cgview", version, override_usage = USAGE, after_help = OPTIONS)]
 /// Mounts files defined by BPF programs into a mirror of the cgroup hierarchy
 struct CommandLine {
     /// The mountpoint, preceded by the cgroup directory to mirror unless that is the root of
     /// cgroup2
-    #[arg(
-        value_names = ["SOURCE", "MOUNTPOINT"],
-        num_args = 1..=2,
-        required_unless_present = "load"
-    )]
+    #[arg(value_name = "DIR", num_args = 0..)]
     dirs: Vec<PathBuf>,
 
     /// Stay in the foreground and log to standard error
@@ -104,6 +104,13 @@ struct CommandLine {
     load: Option<Vec<PathBuf>>,
 }
 
+/// What is wrong with the command line, in one line.
+pub fn complaint(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
 /// Parses the command line; the error is ready to be printed, as are help and version.
 pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, clap::Error> {
     let line = CommandLine::try_parse_from(words)?;
@@ -124,9 +131,21 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Comm
         // What /proc/mounts shows of a mount, and so what fstab lines and remounts repeat.
         [source, mountpoint] if source.as_os_str() == "cgview" => (None, mountpoint.clone()),
         [source, mountpoint] => (Some(source.clone()), mountpoint.clone()),
-        _ => return Err(refuse("give a mountpoint")),
+        [] => return Err(refuse("no mountpoint given; see --help")),
+        _ => {
+            return Err(refuse(
+                "more than a source and a mountpoint given; see --help",
+            ));
+        }
     };
     if line.options.iter().any(|option| option == "remount") {
+        for option in line.options.iter().filter(|option| *option != "remount") {
+            let name = option.split('=').next().unwrap_or(option);
+            if !is_generic(option, name) {
+                let why = format!("option {option:?} cannot be changed by a remount");
+                return Err(refuse(&why));
+            }
+        }
         return Ok(Command::Remount {
             mountpoint,
             options: line.options,
@@ -315,6 +334,9 @@ mod tests {
     fn a_remount_is_told_from_a_mount() {
         let line = "cgview /mnt/x -o rw,nosuid,remount,user_id=0,default_permissions";
         assert!(matches!(command(line), Ok(Command::Remount { .. })));
+        let line = "cgview /mnt/x -o ro,remount,max_links=3";
+        let error = command(line).expect_err(line).to_string();
+        assert!(error.contains("max_links=3"), "{error}");
     }
 
     #[test]

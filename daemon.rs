@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::setsid;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-use crate::sys::{Forked, fork};
+use crate::sys::{Forked, close_inherited, fork};
 
 /// Which process this is after [`background`].
 pub enum Side {
@@ -25,11 +25,13 @@ pub struct Starting {
     pipe: File,
 }
 
-/// Forks. To be called before any thread is started.
+/// Forks. To be called before any thread is started and any file opened: what the caller of the
+/// command has open beside the standard streams is none of the daemon's business.
 ///
 /// # Errors
 /// When there can be no pipe or no process.
 pub fn background() -> io::Result<Side> {
+    close_inherited(3)?;
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
     match fork()? {
         Forked::Parent => {

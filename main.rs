@@ -33,10 +33,13 @@ fn main() -> ExitCode {
     let command = match args::parse(std::env::args_os()) {
         Ok(command) => command,
         Err(error) => {
-            // Help and version are no failure, and go to standard output.
-            let code = error.exit_code();
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(code).unwrap_or(1));
+            if error.use_stderr() {
+                eprintln!("cgview: {}", args::complaint(&error));
+            } else {
+                // Help and version are no failure.
+                let _ = error.print();
+            }
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
     match run(command) {
@@ -143,7 +146,8 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
 }
 
 fn check_object(path: &Path, json: bool) -> Result<(), Failure> {
-    let manifest = check(&std::fs::read(path)?)?;
+    let elf = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let manifest = check(&elf)?;
     let mut stdout = std::io::stdout().lock();
     if json {
         serde_json::to_writer_pretty(&mut stdout, &manifest)?;

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::slice;
+use std::sync::OnceLock;
 
 use libbpf_sys::{
     BPF_CGROUP_ITER_SELF_ONLY, BPF_TRACE_ITER, bpf_iter_link_info,
@@ -175,6 +176,41 @@ impl Drop for MappedArray {
     }
 }
 
+/// Who gets libbpf's warnings.
+static ON_WARNING: OnceLock<fn(&[u8])> = OnceLock::new();
+
+/// Gives every warning of libbpf to `take`, with whatever bytes it quotes of the object: the
+/// `set_print` of libbpf-rs ends the process where those are not UTF-8. The first one stays.
+pub fn on_libbpf_warning(take: fn(&[u8])) {
+    let _ = ON_WARNING.set(take);
+    #[expect(
+        clippy::missing_transmute_annotations,
+        reason = "bindgen's va_list differs between platforms"
+    )]
+    // SAFETY: a `va_list` argument is passed as a pointer on every platform of libbpf-rs, which
+    // relies on the same; bindgen's name for it differs.
+    let callback: libbpf_sys::libbpf_print_fn_t =
+        unsafe { Some(std::mem::transmute(print as *const ())) };
+    // SAFETY: the callback lives as long as the process and is for use by any thread.
+    unsafe { libbpf_sys::libbpf_set_print(callback) };
+}
+
+extern "C" fn print(
+    level: libbpf_sys::libbpf_print_level,
+    format: *const libc::c_char,
+    arguments: *mut libc::c_void,
+) -> libc::c_int {
+    if level == libbpf_sys::LIBBPF_WARN
+        && let Some(take) = ON_WARNING.get()
+    {
+        // SAFETY: libbpf passes a format and the arguments that belong to it.
+        if let Ok(message) = unsafe { vsprintf::vsprintf_raw(format, arguments) } {
+            take(&message);
+        }
+    }
+    0
+}
+
 /// Which side of a fork this is.
 pub enum Forked {
     /// The process that called.
@@ -189,6 +225,15 @@ pub fn fork() -> io::Result<Forked> {
     match unsafe { libc::fork() } {
         0 => Ok(Forked::Child),
         pid if pid > 0 => Ok(Forked::Parent),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Closes the file descriptors from `first` on; to be called before the process has opened any.
+pub fn close_inherited(first: libc::c_uint) -> io::Result<()> {
+    // SAFETY: nothing in this process owns one of them yet.
+    match unsafe { libc::close_range(first, libc::c_uint::MAX, 0) } {
+        0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -63,10 +63,10 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// Another daemon serves this mountpoint.
+    /// Too many daemons that were mounted there still serve open files.
     InUse {
-        /// Its lock.
-        path: PathBuf,
+        /// Where.
+        mountpoint: PathBuf,
     },
     /// The loader process could not be run.
     Loader {
@@ -109,10 +109,10 @@ impl fmt::Display for Error {
                 action,
                 source,
             } => write!(f, "{action} {}: {source}", path.display()),
-            Error::InUse { path } => write!(
+            Error::InUse { mountpoint } => write!(
                 f,
-                "another cgview serves this mountpoint (it holds {}); unmount it first",
-                path.display()
+                "too many cgviews that were mounted at {} still serve open files; end some",
+                mountpoint.display()
             ),
             Error::Loader { object, source } => write!(f, "run the loader for {object}: {source}"),
             Error::Object { object, reason } => write!(f, "view object {object}: {reason}"),

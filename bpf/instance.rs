@@ -1,5 +1,6 @@
-//! The daemon's own bpffs, one instance for each mountpoint: everything that it has in the kernel
-//! is pinned there, so that unmounting the instance frees all of it, also after a crash.
+//! The daemon's own bpffs: everything that it has in the kernel is pinned there, so that unmounting
+//! it frees all of it, also after a crash. It is named after the mountpoint, with a number if a
+//! daemon that has been unmounted from there still ends, or serves files that are still open.
 
 use std::fs;
 use std::io;
@@ -15,6 +16,9 @@ use super::Error;
 /// Where the instances are.
 const RUN_DIR: &str = "/run/cgview";
 
+/// Most daemons that may have been mounted at one place and still be there.
+const MOST: usize = 64;
+
 /// `BPF_FS_MAGIC` (include/uapi/linux/magic.h).
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 
@@ -27,37 +31,67 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Mounts the instance for a mountpoint, after removing what a crashed daemon has left there.
+    /// Mounts an instance for a mountpoint, after removing what crashed daemons have left there.
     ///
     /// # Errors
-    /// [`Error::InUse`] when a living daemon has it, else [`Error::Instance`].
+    /// [`Error::InUse`] when too many living daemons have one, else [`Error::Instance`].
     pub fn mount(mountpoint: &Path) -> Result<Instance, Error> {
         let name = escape(mountpoint);
-        let dir = Path::new(RUN_DIR).join(&name);
-        let lock_path = Path::new(RUN_DIR).join(name + ".lock");
-        let at = |action: &'static str| {
-            let path = dir.clone();
-            move |source: io::Error| Error::Instance {
-                path,
-                action,
-                source,
+        fs::create_dir_all(RUN_DIR).map_err(|source| Error::Instance {
+            path: RUN_DIR.into(),
+            action: "create",
+            source,
+        })?;
+        let mut free = None;
+        for number in 0..MOST {
+            // No name has a dot by itself.
+            let suffix = if number == 0 {
+                String::new()
+            } else {
+                format!(".{number}")
+            };
+            let dir = Path::new(RUN_DIR).join(format!("{name}{suffix}"));
+            let stale = dir.exists();
+            if !stale && free.is_some() {
+                continue;
             }
-        };
-        fs::create_dir_all(RUN_DIR).map_err(at("create the parent of"))?;
-        let lock = lock(&lock_path)?;
-        let instance = Instance {
-            dir: dir.clone(),
-            lock_path,
-            _lock: lock,
-        };
-        if dir.exists() {
-            instance.clean().map_err(at("clean the stale bpffs at"))?;
+            let lock_path = Path::new(RUN_DIR).join(format!("{name}{suffix}.lock"));
+            if let Some(lock) = lock(&lock_path)? {
+                let instance = Instance {
+                    dir,
+                    lock_path,
+                    _lock: lock,
+                };
+                if stale {
+                    instance
+                        .clean()
+                        .map_err(instance.failed("clean the stale bpffs at"))?;
+                }
+                // Those that are not needed go by being dropped.
+                free.get_or_insert(instance);
+            }
         }
-        fs::create_dir(&dir).map_err(at("create"))?;
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        mount("cgview", &dir, "bpf", flags, c"mode=0700")
-            .map_err(|error| at("mount bpffs at")(error.into()))?;
+        let instance = free.ok_or_else(|| Error::InUse {
+            mountpoint: mountpoint.to_owned(),
+        })?;
+        instance.fill()?;
         Ok(instance)
+    }
+
+    fn fill(&self) -> Result<(), Error> {
+        fs::create_dir(&self.dir).map_err(self.failed("create"))?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        mount("cgview", &self.dir, "bpf", flags, c"mode=0700")
+            .map_err(|error| self.failed("mount bpffs at")(error.into()))
+    }
+
+    fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> Error {
+        let path = self.dir.clone();
+        move |source| Error::Instance {
+            path,
+            action,
+            source,
+        }
     }
 
     /// The directory in which objects are pinned.
@@ -71,7 +105,10 @@ impl Instance {
             remove_objects(&self.dir)?;
             unmount(&self.dir, UnmountFlags::DETACH)?;
         }
-        fs::remove_dir(&self.dir)
+        match fs::remove_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
     }
 }
 
@@ -102,7 +139,8 @@ fn remove_objects(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn lock(path: &Path) -> Result<OwnedFd, Error> {
+/// The lock, unless a living daemon has it.
+fn lock(path: &Path) -> Result<Option<OwnedFd>, Error> {
     let failed = |error: Errno| Error::Instance {
         path: path.to_owned(),
         action: "lock",
@@ -113,17 +151,13 @@ fn lock(path: &Path) -> Result<OwnedFd, Error> {
         let file = open(path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                return Err(Error::InUse {
-                    path: path.to_owned(),
-                });
-            }
+            Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(error) => return Err(failed(error)),
         }
         // The daemon that has just ended removes the name: then this is the lock of nothing.
         let locked = fstat(&file).map_err(failed)?;
         if rustix::fs::stat(path).is_ok_and(|now| now.st_ino == locked.st_ino) {
-            return Ok(file);
+            return Ok(Some(file));
         }
     }
 }

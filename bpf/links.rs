@@ -2,8 +2,7 @@
 //! number, released when the cgroup goes. A link keeps the memory of a removed cgroup, so a late
 //! release is a leak and a missed one a lie in `nr_dying_descendants`.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -11,7 +10,9 @@ use std::sync::Arc;
 
 use lru::LruCache;
 use parking_lot::Mutex;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
+use rustix::io::Errno;
 
 use super::Error;
 use crate::sys;
@@ -126,14 +127,10 @@ impl Links {
                 self.live.lock().recent.promote(&(cgroup, view.serial));
                 iterator
             }
-            Err(rustix::io::Errno::NOENT) => self.link(view, cgroup, &path, open)?,
+            Err(Errno::NOENT) => self.link(view, cgroup, &path, open)?,
             Err(error) => return Err(view.read_error(error.into())),
         };
-        let mut output = Vec::with_capacity(OUTPUT_BYTES);
-        File::from(iterator)
-            .read_to_end(&mut output)
-            .map_err(|error| view.read_error(error))?;
-        Ok(output)
+        read_to_end(&iterator).map_err(|error| view.read_error(error.into()))
     }
 
     /// Makes and pins the link; gives an iterator on it, so that a release or an eviction in the
@@ -206,6 +203,19 @@ impl ViewLinks<'_> {
     }
 }
 
+/// As `File` does it, without its two system calls that ask an iterator for its size.
+fn read_to_end(iterator: &OwnedFd) -> rustix::io::Result<Vec<u8>> {
+    let mut output = Vec::new();
+    loop {
+        output.reserve(OUTPUT_BYTES);
+        match rustix::io::read(iterator, spare_capacity(&mut output)) {
+            Ok(0) => return Ok(output),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 fn path(dir: &Path, cgroup: u64, serial: u32) -> PathBuf {
     dir.join(format!("c{serial}-{cgroup}"))
 }
@@ -214,7 +224,7 @@ fn unpin(dir: Option<&Path>, cgroup: u64, serial: u32) {
     let Some(dir) = dir else { return };
     let path = path(dir, cgroup, serial);
     match unlinkat(CWD, &path, AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => log::warn!("unpin {}: {error}", path.display()),
     }
 }

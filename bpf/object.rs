@@ -7,11 +7,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::path::Path;
+use std::str::FromStr;
 
 use libbpf_rs::btf::Btf;
-use libbpf_rs::{
-    MapCore as _, MapType, Object, ObjectBuilder, OpenObject, PrintLevel, ProgramType, set_print,
-};
+use libbpf_rs::{MapCore as _, MapType, Object, ObjectBuilder, OpenObject, ProgramType};
 use parking_lot::Mutex;
 
 use super::layout::{self, Tags};
@@ -49,7 +48,7 @@ type LeftOut = BTreeMap<String, String>;
 /// Loads the object in `elf`; without a target it is only checked and leaves nothing behind.
 /// A failure is part of the answer: [`Manifest::error`].
 pub fn load(elf: &[u8], target: Option<&Target<'_>>) -> Manifest {
-    set_print(Some((PrintLevel::Warn, keep_message)));
+    sys::on_libbpf_warning(keep_message);
     let mut left_out = LeftOut::new();
     loop {
         match attempt(elf, target, &mut left_out) {
@@ -273,7 +272,7 @@ fn program_info(name: &OsStr, section: &OsStr, left_out: &LeftOut) -> ProgramInf
 /// Fills in what the kernel made of programs and maps.
 fn measure(object: &Object, manifest: &mut Manifest) {
     for program in object.progs() {
-        let insns = fdinfo(program.as_fd(), "verified_insns").unwrap_or(0);
+        let insns: u64 = fdinfo(program.as_fd(), "verified_insns").unwrap_or(0);
         let name = program.name().to_string_lossy();
         if let Some(info) = programs_mut(manifest).find(|info| info.name == name) {
             info.verified_insns = u32::try_from(insns).unwrap_or(u32::MAX);
@@ -315,8 +314,8 @@ fn programs_mut(manifest: &mut Manifest) -> impl Iterator<Item = &mut ProgramInf
     of_views.chain(&mut manifest.collectors)
 }
 
-/// One number out of /proc/self/fdinfo (kernel/bpf/syscall.c `bpf_prog_show_fdinfo`).
-pub(super) fn fdinfo(fd: BorrowedFd<'_>, key: &str) -> Option<u64> {
+/// One value out of /proc/self/fdinfo (kernel/bpf/syscall.c `bpf_prog_show_fdinfo`).
+pub(super) fn fdinfo<T: FromStr>(fd: BorrowedFd<'_>, key: &str) -> Option<T> {
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
     text.lines().find_map(|line| {
         line.strip_prefix(key)?
@@ -441,8 +440,17 @@ fn pin_kept(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), Stri
 
 static LOG: Mutex<String> = Mutex::new(String::new());
 
-fn keep_message(_: PrintLevel, message: String) {
-    LOG.lock().push_str(&message);
+fn keep_message(message: &[u8]) {
+    let text = String::from_utf8_lossy(message);
+    // What it quotes of the object may be anything, and ends up on terminals.
+    let shown = |c: char| {
+        if c.is_control() && c != '\n' && c != '\t' {
+            '?'
+        } else {
+            c
+        }
+    };
+    LOG.lock().extend(text.chars().map(shown));
 }
 
 /// The program that libbpf's last complaint names.

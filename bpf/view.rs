@@ -91,12 +91,18 @@ impl Engine {
         let program = libbpf_rs::Program::fd_from_pinned_path(pin).map_err(|error| {
             format!("it is not a BPF program: {error}; pin an iter/cgroup program")
         })?;
-        // The kernel's own answer to whether the program iterates over cgroups.
+        // The kernel's own answer to whether the program iterates over cgroups; iterators over
+        // what has no parts take any target.
         let cgroup = std::fs::File::open(&self.settings.cgroup).map_err(|e| e.to_string())?;
-        if let Err(error) =
-            sys::cgroup_iter_link(program.as_fd(), Some(cgroup.as_fd()), sys::SELF_ONLY)
-        {
-            return Err(format!("it is not an iter/cgroup program ({error})"));
+        let cgroup = Some(cgroup.as_fd());
+        let link = sys::cgroup_iter_link(program.as_fd(), cgroup, sys::SELF_ONLY)
+            .map_err(|error| format!("it is not an iter/cgroup program ({error})"))?;
+        let iterates_over = object::fdinfo::<String>(link.as_fd(), "target_name");
+        if iterates_over.as_deref() != Some("cgroup") {
+            let over = iterates_over.unwrap_or_default();
+            return Err(format!(
+                "it is not an iter/cgroup program but an iter/{over} one"
+            ));
         }
         let info = ViewInfo::text(name);
         let pins = self.new_pins().map_err(|error| error.to_string())?;
@@ -238,8 +244,8 @@ impl View {
     /// How often the program has run and for how long, while the kernel counts that
     /// (`kernel.bpf_stats_enabled`).
     pub fn runs(&self) -> Option<Runs> {
-        let count = object::fdinfo(self.program.as_fd(), "run_cnt")?;
-        let time_nsec = object::fdinfo(self.program.as_fd(), "run_time_ns")?;
+        let count = object::fdinfo::<u64>(self.program.as_fd(), "run_cnt")?;
+        let time_nsec = object::fdinfo::<u64>(self.program.as_fd(), "run_time_ns")?;
         (count > 0).then_some(Runs { count, time_nsec })
     }
 

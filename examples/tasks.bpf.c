@@ -2,7 +2,7 @@
 /*
  * Which tasks are in this cgroup? A record view of one row for each thread, by the kernel's own
  * iterator over a cgroup's tasks; kernels before that iterator do not have this view. More rows
- * than the kernel's buffer holds (some 1100) make the read fail with E2BIG: it is never cut short.
+ * than the kernel's buffer holds (some 1300) make the read fail with E2BIG: it is never cut short.
  */
 #include "cgview.h"
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, PollEvents, PollFlags,
+    BsdFileFlags, Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, PollEvents, PollFlags,
     PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
     ReplyEntry, ReplyIoctl, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
     TimeOrNow, WriteFlags,
@@ -15,8 +15,8 @@ use fuser::{
 
 use super::error::Error;
 use super::handle::Handle;
-use super::mount::Growth;
-use super::{CgviewFs, attr};
+use super::page_cache::Caller;
+use super::{CgviewFs, Found, attr};
 
 /// Ids are never used twice, so one generation is enough.
 const GENERATION: Generation = Generation(0);
@@ -24,7 +24,6 @@ const GENERATION: Generation = Generation(0);
 /// `CgviewFs` as the kernel sees it.
 pub(super) struct Adapter {
     pub(super) fs: CgviewFs,
-    pub(super) growth: Growth,
 }
 
 fn failed(call: &str, error: &Error) -> Errno {
@@ -32,6 +31,18 @@ fn failed(call: &str, error: &Error) -> Errno {
         log::warn!("{call}: {error}");
     }
     error.errno()
+}
+
+impl Adapter {
+    /// What is found, with the size that may be told.
+    fn tell(&self, mut found: Found, request: &Request) -> Found {
+        if found.attr.kind == FileType::RegularFile {
+            let by = Caller(request.pid());
+            let size = self.fs.page_cache.tell(found.attr.ino, found.attr.size, by);
+            found.attr.size = size;
+        }
+        found
+    }
 }
 
 impl Filesystem for Adapter {
@@ -42,54 +53,61 @@ impl Filesystem for Adapter {
         Ok(())
     }
 
-    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.fs.lookup(parent, name) {
             Ok(found) => {
+                let found = self.tell(found, request);
                 reply.entry_with_ttls(&found.attr_ttl, &attr::ENTRY_TTL, &found.attr, GENERATION);
             }
             Err(error) => reply.error(failed("lookup", &error)),
         }
     }
 
-    fn getattr(&self, _: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
         match self.fs.getattr(ino, fh) {
-            Ok(found) => reply.attr(&found.attr_ttl, &found.attr),
+            Ok(found) => {
+                let found = self.tell(found, request);
+                reply.attr(&found.attr_ttl, &found.attr);
+            }
             Err(error) => reply.error(failed("getattr", &error)),
         }
     }
 
-    fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(Error::ReadOnly.errno());
         }
-        match self.fs.open(ino) {
-            Ok(opened) => {
-                if let Some(size) = opened.grown_to {
-                    self.growth.tell(ino, size);
-                }
-                reply.opened(opened.handle, FopenFlags::FOPEN_DIRECT_IO);
-            }
+        match self.fs.open(ino, Caller(request.pid())) {
+            Ok(handle) => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO),
             Err(error) => reply.error(failed("open", &error)),
         }
     }
 
     fn read(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
         _: OpenFlags,
-        _: Option<LockOwner>,
+        lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
         let mut reply = Some(reply);
-        let read = self.fs.read(ino, fh, offset, size, |bytes| {
+        let show = |bytes: &[u8]| {
             if let Some(reply) = reply.take() {
                 reply.data(bytes);
             }
-        });
+        };
+        // Only read(2) names one: fs/fuse/file.c fuse_send_read() for direct I/O.
+        let by = Caller(request.pid());
+        let read = if lock_owner.is_some() {
+            self.fs.page_cache.heard_of(ino, by);
+            self.fs.read(ino, fh, offset, size, show)
+        } else {
+            self.fs.read_page(ino, fh, (offset, size), by, show)
+        };
         if let (Err(error), Some(reply)) = (read, reply) {
             reply.error(failed("read", &error));
         }
@@ -98,13 +116,14 @@ impl Filesystem for Adapter {
     fn release(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         _: OpenFlags,
         _: Option<LockOwner>,
         _: bool,
         reply: ReplyEmpty,
     ) {
+        self.fs.page_cache.close(ino, fh);
         reply.ok();
         self.fs.handles.close(fh);
     }

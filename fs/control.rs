@@ -107,10 +107,12 @@ impl CgviewFs {
 
     pub(super) fn control_attr(&self, node: ControlNode) -> Result<Found, Error> {
         if node.is_directory() {
-            return Ok(Found {
-                attr: attr::directory(node.number(), self.started),
-                attr_ttl: attr::DIRECTORY_TTL,
-            });
+            let mut attr = attr::directory(node.number(), self.started);
+            let children = self.control_children(node);
+            let below = children.iter().filter(|(_, child)| child.is_directory());
+            attr.nlink += u32::try_from(below.count()).unwrap_or(u32::MAX);
+            let attr_ttl = attr::DIRECTORY_TTL;
+            return Ok(Found { attr, attr_ttl });
         }
         Ok(self.content_attr(node.number()))
     }

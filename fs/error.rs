@@ -15,6 +15,8 @@ pub(super) enum Error {
     NoSuchName,
     /// The node was another's name when the kernel looked it up: it has to look again.
     Stale,
+    /// Only read(2) can be used now.
+    NotByPageCache,
     /// The cgroup of an open file is gone.
     Gone,
     /// A file was asked for its entries, or a directory for its bytes.
@@ -47,6 +49,8 @@ impl Error {
             Error::Gone => Errno::ENODEV,
             Error::WrongKind => Errno::ENOTDIR,
             Error::ReadOnly => Errno::EROFS,
+            // What splice and sendfile say of a file that they cannot work on.
+            Error::NotByPageCache => Errno::EINVAL,
             Error::NotPlacedHere => Errno::EPERM,
             Error::Remove(source) => raw(source),
             Error::BadHandle => Errno::EBADF,
@@ -83,6 +87,7 @@ impl Error {
             | Error::Gone
             | Error::WrongKind
             | Error::ReadOnly
+            | Error::NotByPageCache
             | Error::NotPlacedHere
             | Error::BadHandle
             | Error::TooMuchOpen
@@ -108,6 +113,7 @@ impl fmt::Display for Error {
             Error::Stale => f.write_str("the name means another cgroup now"),
             Error::Gone => f.write_str("the cgroup is gone"),
             Error::WrongKind => f.write_str("not that kind of file"),
+            Error::NotByPageCache => f.write_str("others read it too: only read(2) can be used"),
             Error::ReadOnly => f.write_str("cgview is read-only"),
             Error::NotPlacedHere => f.write_str("no view is placed here under that name"),
             Error::Remove(source) => write!(f, "remove the view's object: {source}"),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use fuser::{INodeNo, Notifier};
 
+use super::control;
 use crate::bpf::Links;
 use crate::mirror::{CgroupId, Change, Mirror};
 
@@ -107,8 +108,8 @@ impl Work {
         loop {
             match self.receive.recv_timeout(CHECK_EVERY) {
                 Ok(Message::Change(Change::Appeared { parent, name, .. })) => {
-                    // The cgroup hides a view's file of the same name.
-                    if self.catalog.may_be_view(&name) {
+                    // The cgroup hides a file of ours of the same name.
+                    if self.catalog.may_be_view(&name) || name == control::NAME {
                         self.forget(parent, &name);
                     }
                 }

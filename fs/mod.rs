@@ -1,6 +1,7 @@
 //! The file system: what is in each directory, and what a read of each file gives. Plain
 //! functions over the mirror and the views; the kernel's protocol is [adapter]'s.
 
+mod abort;
 mod adapter;
 mod attr;
 mod catalog;
@@ -12,6 +13,7 @@ mod handle;
 mod inode;
 mod invalidate;
 mod mount;
+mod page_cache;
 mod paths;
 mod spare;
 mod status;
@@ -36,13 +38,14 @@ use error::Error;
 use form::Form;
 use handle::{Entry, Handle, Handles, Lengths, OpenFile};
 use inode::{ControlNode, FileNode, Node};
+use page_cache::{Caller, Open, PageCache};
 use paths::Paths;
 
 /// Of how many files the last length is remembered; a forgotten one costs a second run at open.
 const REMEMBERED_LENGTHS: NonZeroUsize = NonZeroUsize::new(1 << 16).expect("not zero");
 
 /// An output that was at most this long is not measured again at each open: it has to grow to
-/// more than twice that before a reader by splice could miss its end.
+/// more than twice that before it is longer than the size shown.
 const SURELY_SMALL_BYTES: usize = 2048;
 
 /// The file system over one hierarchy.
@@ -53,6 +56,7 @@ pub struct CgviewFs {
     inventory: Arc<Inventory>,
     handles: Handles,
     lengths: Lengths,
+    page_cache: PageCache,
     /// Held to take or put them, never while paths are made.
     last_paths: Mutex<Option<Arc<Paths>>>,
     started: SystemTime,
@@ -74,13 +78,6 @@ struct Found {
     attr_ttl: Duration,
 }
 
-/// A file that was opened.
-struct Opened {
-    handle: FileHandle,
-    /// The kernel knows a smaller size of it.
-    grown_to: Option<u64>,
-}
-
 impl CgviewFs {
     /// Shows the views of `catalog` over the hierarchy of `mirror`.
     pub fn new(
@@ -98,6 +95,7 @@ impl CgviewFs {
             handles: Handles::new(options.snapshot_bytes),
             manage: options.manage,
             lengths: Lengths::new(REMEMBERED_LENGTHS),
+            page_cache: PageCache::new(REMEMBERED_LENGTHS),
             last_paths: Mutex::new(None),
             started: SystemTime::now(),
         }
@@ -125,7 +123,8 @@ impl CgviewFs {
         match self.mirror.lookup(parent, name) {
             Ok(child) => return self.attr(Node::Cgroup(child)),
             Err(mirror::Error::NotFound { .. }) => {}
-            Err(mirror::Error::Gone(_)) => return Err(Error::NoSuchName),
+            // What is above may be there again under the same name.
+            Err(mirror::Error::Gone(_)) => return Err(Error::Stale),
             Err(error) => return Err(error.into()),
         }
         if parent == self.mirror.root() && name == control::NAME {
@@ -164,10 +163,11 @@ impl CgviewFs {
         match node {
             Node::Cgroup(id) => {
                 let stat = fstat(self.mirror.open(id)?).map_err(|_| Error::Stale)?;
-                Ok(Found {
-                    attr: attr::cgroup(INodeNo(id.0), &stat),
-                    attr_ttl: attr::DIRECTORY_TTL,
-                })
+                let mut attr = attr::cgroup(INodeNo(id.0), &stat);
+                // cgroupfs does not know of `.cgview`.
+                attr.nlink += u32::from(id == self.mirror.root());
+                let attr_ttl = attr::DIRECTORY_TTL;
+                Ok(Found { attr, attr_ttl })
             }
             Node::File(file) => {
                 if !self.mirror.is_alive(file.cgroup)? {
@@ -203,26 +203,20 @@ impl CgviewFs {
         }
     }
 
-    fn open(&self, number: INodeNo) -> Result<Opened, Error> {
+    fn open(&self, number: INodeNo, by: Caller) -> Result<FileHandle, Error> {
         let node = self.node(number)?;
         match node {
             Node::Cgroup(_) => return Err(Error::WrongKind),
             Node::Control(control) if control.is_directory() => return Err(Error::WrongKind),
             Node::Control(_) | Node::File(_) => {}
         }
-        let known = self.lengths.get(number);
-        let mut opened = Opened {
-            handle: FileHandle(0),
-            grown_to: None,
-        };
+        let mut length = self.lengths.get(number);
         let mut snapshot = None;
-        if known.is_none_or(|length_bytes| length_bytes > SURELY_SMALL_BYTES) {
+        if length.is_none_or(|length_bytes| length_bytes > SURELY_SMALL_BYTES) {
             let bytes = self.bytes(node).map_err(stale_at_open)?;
-            let shown = attr::shown_size(known.unwrap_or(0));
-            let size = attr::shown_size(bytes.len());
+            length = Some(bytes.len());
             self.lengths.put(number, bytes.len());
-            if size > attr::shown_size(0) {
-                opened.grown_to = (size > shown).then_some(size);
+            if attr::shown_size(bytes.len()) > attr::shown_size(0) {
                 snapshot = Some(self.handles.snapshot(bytes, true)?);
             }
         } else if let Node::File(file) = node {
@@ -232,8 +226,10 @@ impl CgviewFs {
             }
             self.view_of(file)?;
         }
-        opened.handle = self.handles.open_file(node, snapshot);
-        Ok(opened)
+        if !self.page_cache.open(number, length.unwrap_or(0), by) {
+            return Err(Error::Stale);
+        }
+        Ok(self.handles.open_file(node, snapshot))
     }
 
     fn bytes(&self, node: Node) -> Result<Vec<u8>, Error> {
@@ -252,12 +248,23 @@ impl CgviewFs {
         size: u32,
         show: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, Error> {
-        let handle = self.handles.get(handle)?;
-        let Handle::File(file) = &*handle else {
+        let open = self.handles.get(handle)?;
+        let Handle::File(file) = &*open else {
             return Err(Error::WrongKind);
         };
+        let first = file.is_first_read();
         if offset == 0 && !file.opened_just_now() {
             self.run_again(number, file)?;
+        } else if first
+            && offset != 0
+            && let Some(snapshot) = self.page_cache.filled_by_another(Open {
+                file: number,
+                handle,
+                since: file.opened,
+            })
+        {
+            // It has read the bytes before from the page cache: these belong to them.
+            file.put(snapshot);
         }
         let mut show = Some(show);
         let mut shown = |bytes: &[u8]| show.take().map(|show| show(bytes));
@@ -267,6 +274,37 @@ impl CgviewFs {
         self.run_again(number, file)?;
         let shown = file.slice(offset, size, &mut shown).flatten();
         shown.ok_or(Error::BadHandle)
+    }
+
+    /// A read that fills the kernel's page cache.
+    fn read_page<T>(
+        &self,
+        number: INodeNo,
+        handle: FileHandle,
+        (offset, size): (u64, u32),
+        by: Caller,
+        show: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, Error> {
+        let file = self.handles.get(handle)?;
+        let Handle::File(file) = &*file else {
+            return Err(Error::WrongKind);
+        };
+        let open = Open {
+            file: number,
+            handle,
+            since: file.opened,
+        };
+        if let Some(snapshot) = self.page_cache.filled_by(open) {
+            return Ok(show(snapshot.slice(offset, size)));
+        }
+        if file.snapshot().is_none() {
+            self.run_again(number, file)?;
+        }
+        let snapshot = file.snapshot().ok_or(Error::BadHandle)?;
+        if !self.page_cache.fill(open, &snapshot, by) {
+            return Err(Error::NotByPageCache);
+        }
+        Ok(show(snapshot.slice(offset, size)))
     }
 
     fn run_again(&self, number: INodeNo, file: &OpenFile) -> Result<(), Error> {
@@ -336,7 +374,9 @@ impl CgviewFs {
                 entries.push(Entry { number, kind, name });
             }
         }
-        if id == self.mirror.root() {
+        let children = entries.get(2..cgroups).unwrap_or_default();
+        let hidden = children.iter().any(|child| child.name == control::NAME);
+        if id == self.mirror.root() && !hidden {
             entries.push(self.control_entry());
         }
         Ok(entries)

@@ -7,17 +7,19 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
-use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
-use rustix::fs::{Mode, OFlags, open};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use fuser::{Config, Session, SessionACL};
+use rustix::fs::{FlockOperation, Mode, OFlags, StatVfsMountFlags, flock, open, statvfs};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
 use crate::mounts;
 
 use super::CgviewFs;
+use super::abort::abort;
 use super::adapter::Adapter;
 use super::invalidate::{Changes, Invalidator};
 
@@ -28,6 +30,9 @@ const TYPE: &str = "fuse.cgview";
 /// Two threads answer fastest: with one, daemon and reader often end up on different CPUs, and
 /// with more nearly always.
 const THREADS: usize = 2;
+
+/// How long the session may take to notice that it is unmounted; it takes a few milliseconds.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Why there is no mount.
 #[derive(Debug)]
@@ -118,16 +123,12 @@ impl Mountpoint {
     /// Everything that mount(8) does not check: see [`MountError`].
     pub fn prepare(path: &Path) -> Result<Mountpoint, MountError> {
         let bad = |source| MountError::Mountpoint(path.to_owned(), source);
-        loop {
-            match fs::metadata(path) {
-                Ok(meta) if meta.is_dir() => break,
-                Ok(_) => return Err(MountError::NotADirectory(path.to_owned())),
-                Err(error) if is_dead(&error) => {
-                    unmount(path, UnmountFlags::DETACH)
-                        .map_err(|error| MountError::DeadMount(path.to_owned(), error.into()))?;
-                }
-                Err(error) => return Err(bad(error)),
-            }
+        while is_dead(path) {
+            unmount(path, UnmountFlags::DETACH)
+                .map_err(|error| MountError::DeadMount(path.to_owned(), error.into()))?;
+        }
+        if !fs::metadata(path).map_err(bad)?.is_dir() {
+            return Err(MountError::NotADirectory(path.to_owned()));
         }
         let path = fs::canonicalize(path).map_err(bad)?;
         if is_cgview(&path)? {
@@ -159,16 +160,10 @@ impl Mountpoint {
             config.n_threads = Some(THREADS);
             config
         };
-        let growth = Growth::default();
         let (mirror, links, catalog) = filesystem.shared();
-        let adapter = Adapter {
-            fs: filesystem,
-            growth: growth.clone(),
-        };
+        let adapter = Adapter { fs: filesystem };
         let session = Session::from_fd(adapter, device, SessionACL::All, config)
             .map_err(MountError::Session)?;
-        // Nobody else sets it.
-        let _ = growth.notifier.set(session.notifier());
         let invalidator = Invalidator::start(changes, mirror, links, catalog, session.notifier())
             .map_err(MountError::Session)?;
         let (end, ended) = bounded(1);
@@ -207,8 +202,15 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // Unmount first: that wakes the session's threads.
+        // Unmount first: that wakes the session's threads, unless a file is open.
+        let device = self.point.as_ref().and_then(|point| point.device.clone());
         drop(self.point.take());
+        if let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(PATIENCE)
+            && let Some(device) = device
+            && let Err(error) = abort(&device)
+        {
+            log::error!("end the FUSE connection {device}: {error}");
+        }
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -232,6 +234,7 @@ impl MountedPoint {
             fuse.as_raw_fd()
         );
         let options = CString::new(options).map_err(|error| failed(error.into()))?;
+        let _turn = turn(&path)?;
         mount(SOURCE, &path, TYPE, flags, options.as_c_str())
             .map_err(|error| failed(error.into()))?;
         let device = mounts::at(&path).map_err(failed)?.map(|mount| mount.device);
@@ -253,12 +256,34 @@ impl Drop for MountedPoint {
     }
 }
 
+/// Of two that want to mount there at once, one gets its turn: the kernel would stack them.
+fn turn(path: &Path) -> Result<Option<OwnedFd>, MountError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let under = open(path, flags, Mode::empty())
+        .map_err(|error| MountError::Mountpoint(path.to_owned(), error.into()))?;
+    let turn = match flock(&under, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Some(under),
+        Err(Errno::WOULDBLOCK) => return Err(MountError::AlreadyMounted(path.to_owned())),
+        // A file system without locks.
+        Err(_) => None,
+    };
+    if is_cgview(path)? {
+        return Err(MountError::AlreadyMounted(path.to_owned()));
+    }
+    Ok(turn)
+}
+
 fn flags() -> MountFlags {
     MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC
 }
 
+const ACCESS_TIMES: MountFlags = MountFlags::NOATIME
+    .union(MountFlags::RELATIME)
+    .union(MountFlags::STRICTATIME);
+
 /// Changes the flags of a mount that is there. `options` are those of the command line; the flags
-/// about access times can be changed, the rest is fixed for the life of the mount.
+/// about access times can be changed, and a writable mount be made read-only; the rest is fixed
+/// for the life of the mount.
 ///
 /// # Errors
 /// [`MountError::NotMounted`], or [`MountError::Remount`] for an option that cannot be changed.
@@ -268,18 +293,30 @@ pub fn remount(path: &Path, options: &[String]) -> Result<(), MountError> {
     if !is_cgview(&path)? {
         return Err(MountError::NotMounted(path));
     }
+    let failed =
+        |error: Errno| MountError::Remount(path.clone(), io::Error::from(error).to_string());
+    let read_only = statvfs(&path)
+        .map_err(failed)?
+        .f_flag
+        .contains(StatVfsMountFlags::RDONLY);
     let mut flags = flags();
+    flags.set(MountFlags::RDONLY, read_only);
+    // mount(8) passes the flags that are, then those that are asked for.
     for option in options {
         match option.as_str() {
-            "noatime" => flags |= MountFlags::NOATIME,
+            "noatime" => flags = (flags - ACCESS_TIMES) | MountFlags::NOATIME,
+            "relatime" => flags = (flags - ACCESS_TIMES) | MountFlags::RELATIME,
+            "strictatime" => flags = (flags - ACCESS_TIMES) | MountFlags::STRICTATIME,
             "nodiratime" => flags |= MountFlags::NODIRATIME,
-            "strictatime" => flags |= MountFlags::STRICTATIME,
-            "rw" => return Err(MountError::Remount(path, "cgview is read-only".to_owned())),
+            "ro" => flags |= MountFlags::RDONLY,
+            "rw" if read_only => {
+                let why = "it is mounted read-only".to_owned();
+                return Err(MountError::Remount(path, why));
+            }
             _ => {}
         }
     }
-    mount_remount(&path, flags, c"")
-        .map_err(|error| MountError::Remount(path.clone(), io::Error::from(error).to_string()))
+    mount_remount(&path, flags, c"").map_err(failed)
 }
 
 fn is_cgview(path: &Path) -> Result<bool, MountError> {
@@ -287,29 +324,7 @@ fn is_cgview(path: &Path) -> Result<bool, MountError> {
     Ok(mount.is_some_and(|mount| mount.kind == TYPE))
 }
 
-/// What stat says when a FUSE daemon has gone without unmounting.
-fn is_dead(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ENOTCONN | libc::ECONNABORTED)
-    )
-}
-
-/// Tells the kernel that a file is larger than it thinks: a reader by splice gets no more than
-/// the size says, and the size is asked for before the file is opened and run.
-#[derive(Clone, Default)]
-pub(super) struct Growth {
-    notifier: Arc<OnceLock<Notifier>>,
-}
-
-impl Growth {
-    /// To be called while the kernel waits for the answer to `open`: storing nothing at the end
-    /// raises the size (fs/fuse/dev.c `fuse_notify_store`) and takes no lock that open holds.
-    pub(super) fn tell(&self, file: INodeNo, size_bytes: u64) {
-        if let Some(notifier) = self.notifier.get()
-            && let Err(error) = notifier.store(file, size_bytes, &[])
-        {
-            log::debug!("raise the size of file {file:?}: {error}");
-        }
-    }
+/// Whether a FUSE daemon has gone without unmounting. Asks for what the kernel does not cache.
+fn is_dead(path: &Path) -> bool {
+    matches!(statvfs(path), Err(Errno::NOTCONN | Errno::CONNABORTED))
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -33,6 +34,25 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// A bpffs of the test's own: not every machine has one at /sys/fs/bpf.
+struct Bpffs(PathBuf);
+
+impl Bpffs {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        let path = std::env::temp_dir().join(format!("bed-bpffs-{}", std::process::id()));
+        fs::create_dir(&path)?;
+        mount("bed", &path, "bpf", MountFlags::empty(), None)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Bpffs {
+    fn drop(&mut self) {
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
         let _ = fs::remove_dir(&self.0);
     }
 }
@@ -90,7 +110,8 @@ fn the_guest_has_the_controllers_where_its_name_says() -> Outcome {
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn a_map_pinned_in_bpffs_can_be_opened_again() -> Outcome {
-    let path = PathBuf::from(format!("/sys/fs/bpf/bed-{}", std::process::id()));
+    let bpffs = Bpffs::new()?;
+    let path = bpffs.0.join("map");
     let options = libbpf_sys::bpf_map_create_opts {
         sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
         ..Default::default()

@@ -375,7 +375,7 @@ fn sequence(id: u64) -> impl Iterator<Item = u64> {
 }
 
 fn skewed(value: u64) -> u64 {
-    1000 + (value % 1000 << ((value >> 20) % 24))
+    1000 + ((value % 1000) << ((value >> 20) % 24))
 }
 
 #[test]
@@ -453,6 +453,9 @@ fn the_code_of_the_authoring_guide_works() {
     let dir = FixtureDir::new("guide");
     let pieces = pieces_of_the_guide();
     assert!(pieces.len() >= 3);
+    // Two fields, a collector, and no more than a screen of code.
+    let lines = pieces[1].lines().count();
+    assert!(lines < 40, "{lines} lines");
     for (number, code) in pieces.iter().enumerate() {
         let source = dir.path().join(format!("{number}.bpf.c"));
         let object = source.with_extension("o");

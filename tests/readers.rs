@@ -10,7 +10,7 @@ use common::readers::{BYTE_BY_BYTE, Reader, WHOLE};
 use common::{FixtureCgroup, FixtureDir, MountedCgview, sh};
 
 /// So many cgroups make a table of some hundred KiB.
-const MANY: usize = 3000;
+const MANY: usize = 1500;
 
 /// A cgroup with so many children.
 fn with_children(what: &str, count: usize) -> FixtureCgroup {
@@ -45,7 +45,7 @@ fn assert_reads_all<'a>(file: &Path, readers: impl IntoIterator<Item = &'a Reade
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn every_reader_gets_all_of_a_small_file() {
     let cgroup = FixtureCgroup::new("small");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let file = mount.dir_of(cgroup.path()).join("stats");
     assert_reads_all(&file, WHOLE.iter().chain(&BYTE_BY_BYTE));
 }
@@ -54,11 +54,11 @@ fn every_reader_gets_all_of_a_small_file() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn every_reader_gets_all_of_a_large_file() {
     let cgroup = with_children("large", MANY);
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let file = mount.dir_of(cgroup.path()).join("stats.tree");
     let lines = by_read(&file).split(|byte| *byte == b'\n').count();
     assert!(lines > MANY);
-    assert!(by_read(&file).len() > 128 * 1024);
+    assert!(by_read(&file).len() > 64 * 1024);
     assert_reads_all(&file, &WHOLE);
 }
 
@@ -66,17 +66,14 @@ fn every_reader_gets_all_of_a_large_file() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn every_reader_gets_all_of_the_files_about_the_views() {
     let mount = MountedCgview::new();
-    for file in ["help", "schema.json"] {
-        let file = mount.join(".cgview/views/stats").join(file);
-        assert_reads_all(&file, WHOLE.iter().chain(&BYTE_BY_BYTE));
-    }
+    assert_reads_all(&mount.join(".cgview/views/stats/help"), &WHOLE);
 }
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn parts_of_a_file_are_the_right_parts() {
     let cgroup = with_children("parts", 100);
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     for file in ["stats", "stats.tree"] {
         let file = mount.dir_of(cgroup.path()).join(file);
         let all = by_read(&file);
@@ -102,7 +99,7 @@ fn parts_of_a_file_are_the_right_parts() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn pread_at_0_is_live_and_complete_each_time() {
     let cgroup = with_children("pread", 50);
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let file = mount.dir_of(cgroup.path()).join("stats.tree");
     let file = File::open(file).expect("open");
     let mut buffer = vec![0; 1 << 20];
@@ -123,7 +120,7 @@ fn pread_at_0_is_live_and_complete_each_time() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn tar_keeps_every_byte_and_pads_to_the_size_shown() {
     let cgroup = with_children("tar", 3);
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let dir = FixtureDir::new("tar");
     let source = mount.dir_of(cgroup.path());
     sh(&format!(

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::readers::{Reader, WHOLE, python};
 use common::resident::Resident;
-use common::{FixtureCgroup, FixtureDir, MountedCgview, value};
+use common::{FixtureCgroup, FixtureDir, MountedCgview, id, value};
 
 const SENDFILE: &str = "
 import os, sys
@@ -81,7 +81,7 @@ fn sendfile_and_splice_give_every_byte() {
     for number in 0..500 {
         cgroup.mkdir(number.to_string());
     }
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     for file in ["stats", "stats.json", "stats.tree", "stats.tree.json"] {
         let file = mount.dir_of(cgroup.path()).join(file);
         for script in [SENDFILE, SPLICE] {
@@ -102,7 +102,7 @@ fn sendfile_and_splice_give_every_byte() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn a_file_that_grew_past_its_shown_size_is_read_to_its_end() {
     let cgroup = FixtureCgroup::new("grows");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let copies = FixtureDir::new("copies");
     let file = mount.dir_of(cgroup.path()).join("stats.tree");
     for round in 0..12 {
@@ -132,10 +132,11 @@ fn a_file_that_grew_past_its_shown_size_is_read_to_its_end() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn readers_at_the_same_time_do_not_spoil_each_others_small_file() {
     let cgroup = FixtureCgroup::new("together");
-    let _busy = Resident::busy(cgroup.path());
-    let mount = MountedCgview::new();
-    let file = mount.dir_of(cgroup.path()).join("stats");
-    let id = cgroup.id();
+    let child = cgroup.mkdir("child");
+    let _busy = Resident::busy(&child);
+    let mount = MountedCgview::of(&cgroup);
+    let file = mount.dir_of(&child).join("stats");
+    let id = id(&child);
     let file = &file;
     let seconds = Duration::from_secs(8);
     thread::scope(|scope| {
@@ -168,7 +169,7 @@ fn readers_at_the_same_time_do_not_spoil_each_others_large_file() {
     for number in 0..400 {
         cgroup.mkdir(number.to_string());
     }
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let file = &mount.dir_of(cgroup.path()).join("stats.tree.json");
     let nested = cgroup.path().join("0");
     let end = Instant::now() + Duration::from_secs(8);
@@ -222,7 +223,7 @@ fn readers_at_the_same_time_do_not_spoil_each_others_large_file() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn a_private_map_shows_one_run_and_a_shared_one_is_refused() {
     let cgroup = FixtureCgroup::new("map");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let file = mount.dir_of(cgroup.path()).join("stats");
     let script = "
 import errno, mmap, os, sys

@@ -13,7 +13,7 @@ use common::{FixtureCgroup, MountedCgview, eventually, id, value};
 fn an_idle_cgroup_has_exactly_the_values_of_cgroupfs() {
     let cgroup = FixtureCgroup::new("idle");
     let child = cgroup.mkdir("a/b");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     for path in [cgroup.path(), child.as_path(), &cgroup.path().join("a")] {
         Watched::new(&mount, path).assert_same_as_cgroupfs();
     }
@@ -30,7 +30,7 @@ fn a_controller_that_is_not_shown_gives_no_values() {
     }
     let child = cgroup.mkdir("child");
     assert!(!child.join("memory.current").exists());
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     Watched::new(&mount, &child).assert_same_as_cgroupfs();
 }
 
@@ -62,7 +62,7 @@ fn the_root_shows_what_the_kernel_keeps_for_it() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn the_keys_are_always_in_the_same_order() {
     let cgroup = FixtureCgroup::new("order");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let text = Watched::new(&mount, cgroup.path()).text();
     let shown: Vec<_> = text
         .lines()
@@ -86,7 +86,7 @@ fn the_keys_are_always_in_the_same_order() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn id_level_and_descendants_follow_the_tree() {
     let cgroup = FixtureCgroup::new("tree");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let mut path = cgroup.path().to_owned();
     for level in 1..6 {
         let watched = Watched::new(&mount, &path);
@@ -108,11 +108,11 @@ fn id_level_and_descendants_follow_the_tree() {
 fn a_removed_cgroup_in_use_is_a_dying_descendant() {
     let cgroup = FixtureCgroup::new("dying");
     let child = cgroup.mkdir("child");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let watched = Watched::new(&mount, cgroup.path());
     let before = watched.value("nr_dying_descendants");
     // A program that is attached to a cgroup, or an iterator on it, keeps it.
-    let other = MountedCgview::new();
+    let other = MountedCgview::of(&cgroup);
     fs::read(other.dir_of(&child).join("stats")).expect("read");
     let held: Vec<_> = other
         .links()

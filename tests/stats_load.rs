@@ -18,7 +18,7 @@ const TICKS_USEC: u64 = 100_000;
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn nr_threads_counts_the_threads_of_the_cgroup_alone() {
     let cgroup = FixtureCgroup::new("threads");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     for controller in ["memory", "io"] {
         // Domain controllers; a threaded cgroup can have none of them.
         let control = cgroup.path().join("cgroup.subtree_control");
@@ -62,7 +62,7 @@ fn nr_threads_counts_the_threads_of_the_cgroup_alone() {
 fn cpu_time_is_that_of_cpu_stat_while_it_runs() {
     let cgroup = FixtureCgroup::new("cpu");
     let child = cgroup.mkdir("child");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let parent = Watched::new(&mount, cgroup.path());
     let child = Watched::new(&mount, &child);
     let _busy = Resident::new(&child.cgroup, "while :; do read -r _ </proc/version; done");
@@ -100,7 +100,7 @@ fn cpu_time_is_that_of_cpu_stat_while_it_runs() {
 fn throttling_is_that_of_cpu_stat() {
     let cgroup = FixtureCgroup::new("throttled");
     let child = cgroup.mkdir("child");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let watched = Watched::new(&mount, &child);
     if !has_controller(&child, "cpu") {
         for key in ["nr_periods", "nr_throttled", "throttled_usec"] {
@@ -125,7 +125,7 @@ fn throttling_is_that_of_cpu_stat() {
 fn memory_and_pids_are_those_of_cgroupfs_at_their_limits() {
     let cgroup = FixtureCgroup::new("limits");
     let child = cgroup.mkdir("child");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::of(&cgroup);
     let watched = Watched::new(&mount, &child);
     if !has_controller(&child, "memory") || !has_controller(&child, "pids") {
         return watched.assert_same_as_cgroupfs();

@@ -44,7 +44,7 @@ static __always_inline bool cgview_is_v2(struct cgroup *cgrp)
 		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, controller##_cgrp_id))       \
 			__css = (cgrp)->subsys[bpf_core_enum_value(enum cgroup_subsys_id,          \
 								   controller##_cgrp_id)];         \
-		__css && __css->flags &CSS_VISIBLE ? __css : NULL;                                 \
+		__css && (__css->flags & CSS_VISIBLE) ? __css : NULL;                              \
 	})
 
 /* The cgroup v2 that a task is in; a task from bpf_get_current_task_btf() or a tp_btf argument. */

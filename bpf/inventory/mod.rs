@@ -8,8 +8,10 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -103,8 +105,23 @@ impl Inventory {
     /// When no object can be loaded at all here; one that this kernel does not take is reported
     /// as refused.
     pub fn load_builtin(&self) -> Result<(), Error> {
-        for (name, elf) in BUILTIN {
-            let object = self.engine.load(name, elf, None)?;
+        let loaded: Vec<_> = thread::scope(|scope| {
+            // Each is a process of its own, so they may as well run side by side.
+            let load = |elf| move || self.engine.load("built in", elf, None);
+            let loaders: Vec<_> = BUILTIN
+                .iter()
+                .map(|(_, elf)| scope.spawn(load(elf)))
+                .collect();
+            loaders
+                .into_iter()
+                .map(thread::ScopedJoinHandle::join)
+                .collect()
+        });
+        for ((name, _), object) in BUILTIN.iter().zip(loaded) {
+            let object = object.map_err(|_| Error::Loader {
+                object: (*name).to_owned(),
+                source: io::Error::other("its thread panicked"),
+            })??;
             self.admit(Origin::Builtin(name), Path::new(""), Ok(object));
         }
         Ok(())
@@ -176,10 +193,10 @@ impl Inventory {
     ///
     /// # Errors
     /// When there is none to remove (`EPERM`), or the system's own.
-    pub fn remove(&self, origin: &Origin) -> std::io::Result<()> {
+    pub fn remove(&self, origin: &Origin) -> io::Result<()> {
         match origin {
             Origin::File(path) | Origin::Pin(path) => std::fs::remove_file(path)?,
-            Origin::Builtin(_) => return Err(std::io::Error::from_raw_os_error(libc::EPERM)),
+            Origin::Builtin(_) => return Err(io::Error::from_raw_os_error(libc::EPERM)),
         }
         self.dismiss(origin);
         Ok(())

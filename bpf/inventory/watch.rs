@@ -68,7 +68,8 @@ impl Watch {
             todo,
             done,
             events,
-            watcher: watcher(wake),
+            watcher: watcher(wake.clone()),
+            _wake: wake,
             watched: HashSet::new(),
         };
         follower.watch();
@@ -107,6 +108,8 @@ struct Follower {
     todo: Sender<(Origin, Found)>,
     done: Receiver<Origin>,
     events: Receiver<()>,
+    /// A channel without a sender would be ready all the time.
+    _wake: Sender<()>,
     /// Without one, changes are seen a little later.
     watcher: Option<RecommendedWatcher>,
     watched: HashSet<PathBuf>,

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod burn;
+pub mod footprint;
 pub mod objects;
 pub mod readers;
 pub mod resident;
@@ -149,6 +150,7 @@ impl Drop for FixtureDir {
 pub struct MountedCgview {
     daemon: Child,
     mountpoint: FixtureDir,
+    source: PathBuf,
     log: PathBuf,
 }
 
@@ -158,26 +160,34 @@ impl MountedCgview {
         MountedCgview::with(&[])
     }
 
+    /// Mounts a cgroup and what is below, so that others' cgroups make no difference.
+    pub fn of(cgroup: &FixtureCgroup) -> MountedCgview {
+        let mut mounted = MountedCgview::with(&[cgroup.path().as_os_str()]);
+        mounted.source = cgroup.path().to_owned();
+        mounted
+    }
+
     /// Mounts with these arguments in front of the mountpoint: a source, or options.
     pub fn with(arguments: &[&OsStr]) -> MountedCgview {
         let mountpoint = FixtureDir::new("mnt");
         let log = mountpoint.path().with_extension("log");
-        let stderr = fs::File::create(&log).expect("create the log");
-        let daemon = Command::new(CGVIEW)
-            .arg("-f")
-            .args(arguments)
-            .arg(mountpoint.path())
-            .stdin(Stdio::null())
-            .stderr(stderr)
-            .spawn()
-            .expect("start cgview");
+        let daemon = start(arguments, mountpoint.path(), &log);
         let mut mounted = MountedCgview {
             daemon,
             mountpoint,
+            source: cgroup_root(),
             log,
         };
         mounted.wait_until_ready();
         mounted
+    }
+
+    /// Kills the daemon as nothing can catch it, and mounts at the same place again.
+    pub fn crash_and_start_again(&mut self, arguments: &[impl AsRef<OsStr>]) {
+        self.daemon.kill().expect("kill -9");
+        self.daemon.wait().expect("wait for cgview");
+        self.daemon = start(arguments, self.mountpoint.path(), &self.log);
+        self.wait_until_ready();
     }
 
     fn wait_until_ready(&mut self) {
@@ -204,8 +214,8 @@ impl MountedCgview {
     /// The directory that stands for a cgroup.
     pub fn dir_of(&self, cgroup: &Path) -> PathBuf {
         let below = cgroup
-            .strip_prefix(cgroup_root())
-            .expect("a cgroup of cgroup2");
+            .strip_prefix(&self.source)
+            .expect("a cgroup of the mounted hierarchy");
         self.join(below)
     }
 
@@ -248,6 +258,18 @@ impl MountedCgview {
             })
             .collect()
     }
+}
+
+fn start(arguments: &[impl AsRef<OsStr>], mountpoint: &Path, log: &Path) -> Child {
+    let stderr = fs::File::create(log).expect("create the log");
+    Command::new(CGVIEW)
+        .arg("-f")
+        .args(arguments)
+        .arg(mountpoint)
+        .stdin(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .expect("start cgview")
 }
 
 impl Drop for MountedCgview {

@@ -200,9 +200,13 @@ pub fn promptly(what: &str, so: impl FnMut() -> bool) {
     let load = fs::read_to_string("/proc/loadavg").expect("loadavg");
     let load: f64 = load.split(' ').next().expect("load").parse().expect("load");
     let cpus = std::thread::available_parallelism().expect("CPUs").get();
-    let emulated = std::env::var_os("CGVIEW_KERNEL").is_some();
-    let seconds = (1.0 + load / cpus as f64) * if emulated { 30.0 } else { 1.0 };
+    let seconds = (1.0 + load / cpus as f64) * if is_emulated() { 30.0 } else { 1.0 };
     eventually(Duration::from_secs_f64(seconds), what, so);
+}
+
+/// Whether this is a guest of tests/vm/run, which does without KVM.
+pub fn is_emulated() -> bool {
+    std::env::var_os("CGVIEW_KERNEL").is_some()
 }
 
 /// Whether a read gives a text that begins so.

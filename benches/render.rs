@@ -1,5 +1,4 @@
-//! How long the renderings of a whole hierarchy take. Run by hand, in a release build:
-//! `cargo test --release --test render_speed -- --ignored --nocapture`.
+//! How long the renderings of a whole hierarchy take, without the reads: `cargo bench --bench render`.
 
 use std::time::{Duration, Instant};
 
@@ -89,9 +88,7 @@ fn report(name: &str, render: Render, record: &Record, cgroups: usize) {
     println!("{name:10} {cgroups:6} cgroups {size_bytes:9} bytes: {fresh:9.2?} {reused:9.2?}");
 }
 
-#[test]
-#[ignore = "measures: needs a release build and an idle machine"]
-fn whole_hierarchies() {
+fn main() {
     println!("best of 15: in a new buffer, in a used one");
     for (kind, record) in [("25 numbers", numbers()), ("1 histogram", latency())] {
         println!("{kind}");
