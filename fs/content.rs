@@ -110,14 +110,13 @@ impl CgviewFs {
         plan: &Plan,
         form: impl FnOnce(&Plan, &[render::Row<'_>], &mut Vec<u8>) -> Result<(), render::Error>,
     ) -> Result<Vec<u8>, Error> {
-        let mut out = Vec::new();
+        let mut out = self.handles.spare.take();
         if view.can_sweep() {
             let directory = self.mirror.open(root)?;
             let expected = self.mirror.health().cgroups;
             view.sweep(root.0, directory.as_fd(), expected, |rows| {
                 let paths = self.paths(root, rows);
                 let rows: Vec<render::Row<'_>> = paths.rows(rows).collect();
-                out.reserve(rows.len() * ONE_CGROUP_BYTES);
                 form(plan, &rows, &mut out)
             })?
             .map_err(|source| not_a_record(view, source))?;
@@ -131,7 +130,7 @@ impl CgviewFs {
             form(plan, &rows, &mut out).map_err(|source| not_a_record(view, source))?;
         }
         self.check_alive(root)?;
-        Ok(out)
+        Ok(self.handles.spare.fit(out))
     }
 
     fn paths(&self, root: CgroupId, rows: Rows<'_>) -> Arc<Paths> {

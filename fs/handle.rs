@@ -14,9 +14,13 @@ use parking_lot::{Mutex, RwLock};
 
 use super::error::Error;
 use super::inode::Node;
+use super::spare::Spare;
 
 /// For how long the snapshot that `open` took of a large output serves the read that follows.
 const OPENED_JUST_NOW: Duration = Duration::from_millis(100);
+
+/// The spare buffer is at most this part of what snapshots may take, and on top of it.
+const SPARE_PART: usize = 4;
 
 /// An entry of an open directory.
 #[derive(Debug, Clone)]
@@ -45,6 +49,7 @@ pub(super) struct OpenFile {
 /// One run's output.
 pub(super) struct Snapshot {
     bytes: Vec<u8>,
+    spare: Arc<Spare>,
     taken: Instant,
     /// Made by `open` and not read yet.
     by_open: bool,
@@ -117,12 +122,20 @@ impl Snapshot {
     }
 }
 
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.spare.put(std::mem::take(&mut self.bytes));
+    }
+}
+
 /// All that is open.
 pub(super) struct Handles {
     /// Held for a look-up or a change of the table only.
     open: RwLock<HashMap<u64, Arc<Handle>>>,
     next: AtomicU64,
     budget: Arc<Budget>,
+    /// Where a large output is best written to.
+    pub(super) spare: Arc<Spare>,
 }
 
 impl Handles {
@@ -135,6 +148,7 @@ impl Handles {
                 most_bytes,
                 used_bytes: AtomicUsize::new(0),
             }),
+            spare: Arc::new(Spare::new(most_bytes / SPARE_PART)),
         }
     }
 
@@ -171,6 +185,7 @@ impl Handles {
         let _reserved = self.budget.reserve(bytes.capacity())?;
         Ok(Arc::new(Snapshot {
             bytes,
+            spare: Arc::clone(&self.spare),
             taken: Instant::now(),
             by_open,
             _reserved,

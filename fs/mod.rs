@@ -16,6 +16,7 @@ mod mount;
 mod page_cache;
 mod paths;
 mod reading;
+mod spare;
 mod status;
 
 use std::ffi::{OsStr, OsString};

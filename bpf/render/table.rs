@@ -2,6 +2,8 @@
 //! column is the cgroup's path, all others are aligned at the right, and every cell is one word
 //! (`-` if there is no value), so that `sort -k` and `awk` find what people see.
 
+use std::borrow::Cow;
+
 use super::escape::{self, word, word_width};
 use super::field::Value;
 use super::histogram::Summary;
@@ -28,10 +30,11 @@ const BLOCK_LINES: usize = 64;
 /// [`Error::Length`] or [`Error::Rows`], and `out` is as it was, if one row is no such record.
 pub fn table(plan: &Plan, rows: &[Row<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
     let count = plan.fit_all(rows)?;
-    let mut lines = Vec::with_capacity(count);
-    for &Row { path, record } in rows {
-        lines.extend(plan.records(record).map(|record| Row { path, record }));
-    }
+    let lines = if plan.keyed {
+        Cow::Owned(line_of_each_record(plan, rows, count))
+    } else {
+        Cow::Borrowed(rows)
+    };
     let table = Table {
         plan,
         summaries: lines
@@ -40,12 +43,20 @@ pub fn table(plan: &Plan, rows: &[Row<'_>], out: &mut Vec<u8>) -> Result<(), Err
             .collect(),
     };
     let shape = table.measure(&lines);
-    out.reserve((count + 1) * (shape.path_width + shape.tail_bytes + 1));
+    out.reserve((count + 1) * (shape.path_width + shape.tail.len()));
     shape.header(plan, out);
     for (number, block) in lines.chunks(BLOCK_LINES).enumerate() {
         table.block(&shape, number * BLOCK_LINES, block, out);
     }
     Ok(())
+}
+
+fn line_of_each_record<'a>(plan: &Plan, rows: &[Row<'a>], count: usize) -> Vec<Row<'a>> {
+    let mut lines = Vec::with_capacity(count);
+    for &Row { path, record } in rows {
+        lines.extend(plan.records(record).map(|record| Row { path, record }));
+    }
+    lines
 }
 
 /// The values of a table.
@@ -89,23 +100,24 @@ impl Table<'_> {
             .filter(|width| *width <= MAX_PATH_WIDTH)
             .max()
             .unwrap_or(0);
-        let mut widest = vec![Widest::default(); self.plan.columns.len()];
+        let mut values = vec![Values::NONE; self.plan.columns.len()];
         for (number, block) in lines.chunks(BLOCK_LINES).enumerate() {
-            for (column, widest) in self.plan.columns.iter().zip(&mut widest) {
+            for (column, values) in self.plan.columns.iter().zip(&mut values) {
                 self.column(column, number * BLOCK_LINES, block, |_, value| {
-                    widest.add(value);
+                    values.add(value);
                 });
             }
         }
-        Shape::new(path_width, &self.plan.columns, &widest)
+        Shape::new(path_width, &self.plan.columns, &values)
     }
 
     fn block(&self, shape: &Shape, first: usize, block: &[Row<'_>], out: &mut Vec<u8>) {
         let mut starts = [0; BLOCK_LINES];
         for (line, start) in block.iter().zip(&mut starts) {
-            *start = shape.blank_line(line.path, out);
+            *start = shape.line(line.path, out);
         }
-        for (column, end) in self.plan.columns.iter().zip(&shape.ends) {
+        let columns = self.plan.columns.iter().zip(&shape.cells);
+        for (column, Place { end, .. }) in columns.filter(|(_, cell)| !cell.is_constant) {
             self.column(column, first, block, |at, value| match value {
                 Value::Unsigned(value) => {
                     digits_before(out, starts[at] + end, value);
@@ -138,77 +150,128 @@ fn write_before(out: &mut [u8], end: usize, value: Value<'_>) {
     }
 }
 
-/// The widest value of a column so far.
-#[derive(Clone, Copy, Default)]
-struct Widest {
-    unsigned: u64,
+/// What the values of a column are like so far.
+#[derive(Clone, Copy)]
+struct Values {
+    /// Of the unsigned ones; the least is above the greatest as long as there is none.
+    least: u64,
+    greatest: u64,
+    any_absent: bool,
+    /// Of the widest among all others; 0 as long as there is none.
     width: usize,
 }
 
-impl Widest {
+impl Values {
+    const NONE: Values = Values {
+        least: u64::MAX,
+        greatest: 0,
+        any_absent: false,
+        width: 0,
+    };
+
     #[inline]
     fn add(&mut self, value: Value<'_>) {
-        let width = match value {
+        match value {
             Value::Unsigned(value) => {
-                self.unsigned = self.unsigned.max(value);
-                return;
+                self.least = self.least.min(value);
+                self.greatest = self.greatest.max(value);
             }
-            Value::Absent => ABSENT.len(),
-            Value::Signed(value) => digits(value.unsigned_abs()) + usize::from(value < 0),
-            Value::Hundredths { whole, .. } => digits(whole) + ".00".len(),
-            Value::Text(_) => {
-                let mut word = Vec::new();
-                push_value(value, &mut word);
-                word.len()
-            }
-        };
-        self.width = self.width.max(width);
+            Value::Absent => self.any_absent = true,
+            other => self.width = self.width.max(width(other)),
+        }
+    }
+
+    /// No less than any value takes.
+    fn width(&self) -> usize {
+        digits(self.greatest).max(ABSENT.len()).max(self.width)
+    }
+
+    /// The one value, if all are the same number or all are absent.
+    fn constant(&self) -> Option<Value<'static>> {
+        let any_unsigned = self.least <= self.greatest;
+        match (any_unsigned, self.any_absent) {
+            _ if self.width > 0 => None,
+            (true, false) if self.least == self.greatest => Some(Value::Unsigned(self.least)),
+            (false, true) => Some(Value::Absent),
+            _ => None,
+        }
     }
 }
 
-/// Where the columns of a table end.
+fn width(value: Value<'_>) -> usize {
+    match value {
+        Value::Absent => ABSENT.len(),
+        Value::Unsigned(value) => digits(value),
+        Value::Signed(value) => digits(value.unsigned_abs()) + usize::from(value < 0),
+        Value::Hundredths { whole, .. } => digits(whole) + ".00".len(),
+        Value::Text(_) => {
+            let mut word = Vec::new();
+            push_value(value, &mut word);
+            word.len()
+        }
+    }
+}
+
+/// Where a cell ends, within the tail of its line.
+struct Place {
+    end: usize,
+    /// Every line has the same there.
+    is_constant: bool,
+}
+
+/// What all lines have in common.
 struct Shape {
     path_width: usize,
-    /// The bytes of a line behind the path, without the newline.
-    tail_bytes: usize,
-    /// Where each column of the plan ends, within the tail.
-    ends: Vec<usize>,
+    /// Of each column of the plan.
+    cells: Vec<Place>,
+    /// A line behind its path: blanks, and the values that are the same in all lines. Most of a
+    /// large tree is idle, and most of its columns are all 0 or absent.
+    tail: Vec<u8>,
 }
 
 impl Shape {
-    fn new(path_width: usize, columns: &[Column], widest: &[Widest]) -> Self {
-        let mut tail_bytes = 0;
-        let widths = columns.iter().zip(widest).map(|(column, widest)| {
-            digits(widest.unsigned)
-                .max(widest.width)
-                .max(column.key.len())
+    fn new(path_width: usize, columns: &[Column], values: &[Values]) -> Self {
+        let mut end = 0;
+        let cells = columns.iter().zip(values).map(|(column, values)| {
+            end += 1 + values.width().max(column.key.len());
+            Place {
+                end,
+                is_constant: values.constant().is_some(),
+            }
         });
-        let ends = widths.map(|width| {
-            tail_bytes += 1 + width;
-            tail_bytes
-        });
+        let cells: Vec<_> = cells.collect();
+        let mut tail = vec![b' '; end];
+        for (cell, values) in cells.iter().zip(values) {
+            if let Some(value) = values.constant() {
+                write_before(&mut tail, cell.end, value);
+            }
+        }
+        tail.push(b'\n');
         Shape {
             path_width: path_width.max(PATH_HEADER.len()),
-            ends: ends.collect(),
-            tail_bytes,
+            cells,
+            tail,
         }
     }
 
     fn header(&self, plan: &Plan, out: &mut Vec<u8>) {
-        let start = self.blank_line(PATH_HEADER, out);
-        for (column, end) in plan.columns.iter().zip(&self.ends) {
-            write_before(out, start + end, Value::Text(column.key.as_bytes()));
+        let start = self.line(PATH_HEADER, out);
+        let end = out.len() - 1;
+        out[start..end].fill(b' ');
+        for (column, cell) in plan.columns.iter().zip(&self.cells) {
+            write_before(out, start + cell.end, Value::Text(column.key.as_bytes()));
         }
     }
 
-    /// Appends a path and blanks for all cells, to be written over; returns where these start.
-    fn blank_line(&self, path: &[u8], out: &mut Vec<u8>) -> usize {
+    /// Appends a line with blanks for the values that are not the same in all, to be written over;
+    /// returns where the tail starts.
+    fn line(&self, path: &[u8], out: &mut Vec<u8>) -> usize {
         let line = out.len();
         word(path, out);
         let width = escape::width(&out[line..]);
         let start = out.len() + self.path_width.saturating_sub(width);
-        out.resize(start + self.tail_bytes, b' ');
-        out.push(b'\n');
+        out.resize(start, b' ');
+        out.extend_from_slice(&self.tail);
         start
     }
 }
