@@ -25,6 +25,9 @@ const ANYWAY: Duration = Duration::from_secs(5);
 /// Loading is verifying, which keeps a CPU busy; one that hangs leaves the others.
 const LOADERS: usize = 3;
 
+/// For how long the start waits for files that are still being written.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
+
 /// For how long the start waits for the objects that are there.
 const START: Duration = Duration::from_secs(20);
 
@@ -73,7 +76,7 @@ impl Watch {
             watched: HashSet::new(),
         };
         follower.watch();
-        follower.look();
+        follower.first_look();
         follower.wait_for_loaders();
         watch.spawn("cgview-views", move || follower.run(&stopped))?;
         Ok(watch)
@@ -151,6 +154,14 @@ impl Follower {
             }
             self.watch();
             again = self.look();
+        }
+    }
+
+    /// A file that was copied just before the start is as good as any other.
+    fn first_look(&mut self) {
+        let deadline = Instant::now() + FIRST_LOOK;
+        while self.look() && Instant::now() < deadline {
+            thread::sleep(UNSETTLED);
         }
     }
 
