@@ -42,11 +42,6 @@ impl Instance {
     /// [`Error::InUse`] when too many living daemons have one, else [`Error::Instance`].
     pub fn mount(mountpoint: &Path) -> Result<Instance, Error> {
         let name = escape(mountpoint);
-        fs::create_dir_all(RUN_DIR).map_err(|source| Error::Instance {
-            path: RUN_DIR.into(),
-            action: "create",
-            source,
-        })?;
         let mut free = None;
         let deadline = Instant::now() + PATIENCE;
         for number in 0..MOST {
@@ -123,7 +118,7 @@ impl Drop for Instance {
         if let Err(error) = self.clean() {
             log::warn!("remove the bpffs at {}: {error}", self.dir.display());
         }
-        // While the lock is still held; losing a race for the parent is fine.
+        // While the lock is still held. The directory of all may be another daemon's too.
         let _ = fs::remove_file(&self.lock_path);
         let _ = fs::remove_dir(RUN_DIR);
     }
@@ -153,8 +148,17 @@ fn lock(path: &Path, deadline: Instant) -> Result<Option<OwnedFd>, Error> {
         source: error.into(),
     };
     loop {
+        fs::create_dir_all(RUN_DIR).map_err(|source| Error::Instance {
+            path: RUN_DIR.into(),
+            action: "create",
+            source,
+        })?;
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = open(path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        let file = match open(path, flags, Mode::RUSR | Mode::WUSR) {
+            // A daemon that has just ended was the last to need the directory.
+            Err(Errno::NOENT) => continue,
+            opened => opened.map_err(failed)?,
+        };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) if Instant::now() > deadline => return Ok(None),

@@ -1,10 +1,13 @@
 //! Everything that touches BPF: loading view objects, links and their pins, reads and sweeps, and
 //! turning records into text. It is given ids and directories of cgroups and knows no tree.
 
+mod attach;
+mod describe;
 mod error;
 mod instance;
 mod inventory;
 mod layout;
+mod libbpf_log;
 mod links;
 pub mod loader;
 pub mod manifest;

@@ -9,13 +9,11 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::path::Path;
 use std::str::FromStr;
 
-use libbpf_rs::btf::Btf;
-use libbpf_rs::{MapCore as _, MapType, Object, ObjectBuilder, OpenObject, ProgramType};
-use parking_lot::Mutex;
+use libbpf_rs::{MapCore as _, MapType, Object, ObjectBuilder, OpenObject};
 
-use super::layout::{self, Tags};
-use super::manifest::{Keep, Manifest, MapInfo, Meaning, Order, ProgramInfo, Record, ViewInfo};
-use super::{maps, rodata, sweep};
+use super::describe::describe;
+use super::manifest::{Manifest, Order, ProgramInfo};
+use super::{attach, libbpf_log, maps, rodata, sweep};
 use crate::sys;
 
 /// Names of the pins in an object's directory; bpffs refuses names with dots.
@@ -43,12 +41,11 @@ pub struct Target<'a> {
 }
 
 /// Optional programs and maps that are left out, with the reason.
-type LeftOut = BTreeMap<String, String>;
+pub(super) type LeftOut = BTreeMap<String, String>;
 
 /// Loads the object in `elf`; without a target it is only checked and leaves nothing behind.
 /// A failure is part of the answer: [`Manifest::error`].
 pub fn load(elf: &[u8], target: Option<&Target<'_>>) -> Manifest {
-    sys::on_libbpf_warning(keep_message);
     let mut left_out = LeftOut::new();
     loop {
         match attempt(elf, target, &mut left_out) {
@@ -62,14 +59,17 @@ pub fn load(elf: &[u8], target: Option<&Target<'_>>) -> Manifest {
             Err(Failure::Object(reason)) => {
                 return Manifest {
                     error: Some(reason),
-                    ..describe(elf, &left_out).unwrap_or_default()
+                    ..open(elf)
+                        .and_then(|open| describe(&open, elf, &left_out))
+                        .unwrap_or_default()
                 };
             }
         }
     }
 }
 
-enum Failure {
+/// Why an attempt has failed.
+pub(super) enum Failure {
     /// An optional program that this kernel does not take: try again without it.
     Optional { program: String, reason: String },
     /// The object cannot be used.
@@ -81,19 +81,19 @@ fn attempt(
     target: Option<&Target<'_>>,
     left_out: &mut LeftOut,
 ) -> Result<Manifest, Failure> {
-    LOG.lock().clear();
+    libbpf_log::start();
     let mut open = open(elf).map_err(Failure::Object)?;
     let optional = plan(&mut open, left_out)?;
     maps::limit(&open).map_err(Failure::Object)?;
     rodata::set(&mut open, elf, left_out).map_err(Failure::Object)?;
-    let mut manifest = describe(elf, left_out).map_err(Failure::Object)?;
+    let mut manifest = describe(&open, elf, left_out).map_err(Failure::Object)?;
     if let Some(target) = target {
         carry_over(&mut open, target.previous, &mut manifest);
     }
     let blame = |stage: &str, error: &dyn std::fmt::Display| {
-        let log = std::mem::take(&mut *LOG.lock());
-        let reason = condense(&log).unwrap_or_else(|| format!("{stage}: {error}"));
-        match failed_program(&log).filter(|name| optional.contains(name)) {
+        let log = libbpf_log::take();
+        let reason = libbpf_log::condense(&log).unwrap_or_else(|| format!("{stage}: {error}"));
+        match libbpf_log::failed_program(&log).filter(|name| optional.contains(name)) {
             Some(program) => Failure::Optional { program, reason },
             None => Failure::Object(reason),
         }
@@ -101,10 +101,10 @@ fn attempt(
     let object = open.load().map_err(|error| blame("load", &error))?;
     measure(&object, &mut manifest);
     probe_orders(&object, &mut manifest);
-    attach(&object, target, &optional, &mut manifest)?;
+    attach::attach(&object, target, &optional, &mut manifest)?;
     if let Some(target) = target {
-        pin_views(&object, target.dir, &manifest).map_err(Failure::Object)?;
-        pin_kept(&object, target.dir, &manifest).map_err(Failure::Object)?;
+        attach::pin_views(&object, target.dir, &manifest).map_err(Failure::Object)?;
+        attach::pin_kept(&object, target.dir, &manifest).map_err(Failure::Object)?;
     }
     Ok(manifest)
 }
@@ -135,8 +135,8 @@ fn open(elf: &[u8]) -> Result<OpenObject, String> {
         .name("object")
         .and_then(|builder| builder.open_memory(elf));
     opened.map_err(|error| {
-        let log = std::mem::take(&mut *LOG.lock());
-        condense(&log).unwrap_or_else(|| error.to_string())
+        let log = libbpf_log::take();
+        libbpf_log::condense(&log).unwrap_or_else(|| error.to_string())
     })
 }
 
@@ -165,108 +165,6 @@ fn plan(open: &mut OpenObject, left_out: &mut LeftOut) -> Result<Vec<String>, Fa
         }
     }
     Ok(optional)
-}
-
-/// What the object says of itself, before the kernel is asked.
-fn describe(elf: &[u8], left_out: &LeftOut) -> Result<Manifest, String> {
-    let open = open(elf)?;
-    let btf = Btf::from_raw("view", elf).map_err(|error| error.to_string())?;
-    let tags = btf.as_ref().map(Tags::collect);
-    let tag = |program: &str, key: &str| tags.as_ref()?.function(program, key).map(str::to_owned);
-    let mut manifest = Manifest::default();
-    let mut parts = Vec::new();
-    for program in open.progs() {
-        let info = program_info(program.name(), program.section(), left_out);
-        let sweep_of = tag(&info.name, "sweep");
-        let walk_of = tag(&info.name, "walk");
-        if let Some(of) = sweep_of.or(walk_of.clone()) {
-            parts.push((of, walk_of.is_some(), info));
-        } else if is_view(&info.section) {
-            let record = match (tag(&info.name, "record"), &btf, &tags) {
-                (Some(of), Some(btf), Some(tags)) => Some(
-                    layout::record(btf, tags, &of)
-                        .map_err(|why| format!("record view {}: {why}", info.name))?,
-                ),
-                _ => None,
-            };
-            let order = order(tag(&info.name, "order").as_deref())?;
-            let is_one = |record: &Record| record.fields.iter().all(|f| f.meaning != Meaning::Key);
-            if order != Order::Itself && record.as_ref().is_some_and(is_one) {
-                return Err(format!(
-                    "record view {}: a walk gives one record for each cgroup, so it needs a member \
-                     that is their key",
-                    info.name
-                ));
-            }
-            let name = tag(&info.name, "name").unwrap_or_else(|| info.name.clone());
-            if manifest.views.iter().any(|view| view.name == name) {
-                return Err(format!("two of its views are called {name}"));
-            }
-            manifest.views.push(ViewInfo {
-                name,
-                help: tag(&info.name, "help").unwrap_or_default(),
-                order,
-                record,
-                sweep: None,
-                walk: None,
-                program: info,
-            });
-        } else {
-            manifest.collectors.push(info);
-        }
-    }
-    for (of, walk, info) in parts {
-        let Some(view) = manifest.views.iter_mut().find(|v| v.program.name == of) else {
-            return Err(format!(
-                "program {} belongs to view {of}, which is not there",
-                info.name
-            ));
-        };
-        let part = if walk {
-            &mut view.walk
-        } else {
-            &mut view.sweep
-        };
-        *part = Some(info);
-    }
-    for map in open.maps() {
-        manifest.maps.push(MapInfo {
-            name: map.name().to_string_lossy().into_owned(),
-            size_bytes: 0,
-            keep: tags
-                .as_ref()
-                .is_some_and(|tags| tags.is_variable(&map.name().to_string_lossy(), "keep"))
-                .then_some(Keep::New),
-        });
-    }
-    Ok(manifest)
-}
-
-fn is_view(section: &str) -> bool {
-    matches!(section, "iter/cgroup" | "iter.s/cgroup")
-}
-
-fn order(word: Option<&str>) -> Result<Order, String> {
-    match word {
-        None | Some("self") => Ok(Order::Itself),
-        Some("pre") => Ok(Order::Pre),
-        Some("post") => Ok(Order::Post),
-        Some("up") => Ok(Order::Up),
-        Some("children") => Ok(Order::Children),
-        Some(other) => Err(format!(
-            "unknown order {other:?} (self, pre, post, up or children)"
-        )),
-    }
-}
-
-fn program_info(name: &OsStr, section: &OsStr, left_out: &LeftOut) -> ProgramInfo {
-    let name = name.to_string_lossy().into_owned();
-    ProgramInfo {
-        section: section.to_string_lossy().trim_start_matches('?').to_owned(),
-        verified_insns: 0,
-        missing: left_out.get(&name).cloned(),
-        name,
-    }
 }
 
 /// Fills in what the kernel made of programs and maps.
@@ -326,192 +224,9 @@ pub(super) fn fdinfo<T: FromStr>(fd: BorrowedFd<'_>, key: &str) -> Option<T> {
     })
 }
 
-fn attach(
-    object: &Object,
-    target: Option<&Target<'_>>,
-    optional: &[String],
-    manifest: &mut Manifest,
-) -> Result<(), Failure> {
-    for (index, info) in manifest.collectors.iter_mut().enumerate() {
-        let Some(program) = object
-            .progs_mut()
-            .find(|p| p.name() == OsStr::new(&info.name))
-        else {
-            continue;
-        };
-        if info.missing.is_some() {
-            continue;
-        }
-        let attached = match (target, needs_cgroup(program.prog_type())) {
-            (Some(target), true) => program.attach_cgroup(target.cgroup.as_raw_fd()),
-            (None, true) => continue,
-            (_, false) => program.attach(),
-        };
-        let fail = |reason: String| {
-            if optional.contains(&info.name) {
-                let program = info.name.clone();
-                Failure::Optional { program, reason }
-            } else {
-                Failure::Object(format!("collector {}: {reason}", info.name))
-            }
-        };
-        let mut link = match attached {
-            Ok(link) => link,
-            Err(error)
-                if error.kind() == libbpf_rs::ErrorKind::Unsupported || is_unsupported(&error) =>
-            {
-                info.missing = Some(format!("libbpf cannot attach {} by itself", info.section));
-                continue;
-            }
-            Err(error) => return Err(fail(format!("attach: {error}"))),
-        };
-        if let Some(target) = target {
-            let path = target.dir.join(format!("{}{index}", pin::LINK));
-            link.pin(&path)
-                .map_err(|error| fail(format!("its link cannot be pinned: {error}")))?;
-            // Destroying a perf event's link would disable the event even while it is pinned.
-            link.disconnect();
-        }
-    }
-    Ok(())
-}
-
-fn is_unsupported(error: &libbpf_rs::Error) -> bool {
-    let text = error.to_string();
-    text.contains("Operation not supported") || text.contains("not supported")
-}
-
-fn needs_cgroup(program: ProgramType) -> bool {
-    matches!(
-        program,
-        ProgramType::CgroupSkb
-            | ProgramType::CgroupSock
-            | ProgramType::CgroupSockAddr
-            | ProgramType::CgroupSockopt
-            | ProgramType::CgroupSysctl
-            | ProgramType::CgroupDevice
-            | ProgramType::SockOps
-    )
-}
-
-fn pin_views(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), String> {
-    let pin_program = |info: &ProgramInfo, pin: &str, index: usize| {
-        let program = object
-            .progs_mut()
-            .find(|p| p.name() == OsStr::new(&info.name));
-        let Some(mut program) = program.filter(|_| info.missing.is_none()) else {
-            return Ok(());
-        };
-        program
-            .pin(dir.join(format!("{pin}{index}")))
-            .map_err(|error| format!("pin program {}: {error}", info.name))
-    };
-    for (index, view) in manifest.views.iter().enumerate() {
-        pin_program(&view.program, pin::VIEW, index)?;
-        for (part, pin) in [(&view.sweep, pin::SWEEP), (&view.walk, pin::WALK)] {
-            if let Some(info) = part {
-                pin_program(info, pin, index)?;
-            }
-        }
-        let rows = format!("{}_rows", view.program.name);
-        // Pinned by a handle of its own: an object forgets to unpin what it has pinned itself.
-        for map in object.maps().filter(|map| map.name() == OsStr::new(&rows)) {
-            libbpf_rs::MapHandle::try_from(&map)
-                .and_then(|mut handle| handle.pin(dir.join(format!("{}{index}", pin::ROWS))))
-                .map_err(|error| format!("pin map {rows}: {error}"))?;
-        }
-    }
-    Ok(())
-}
-
-/// By handles of their own, like the rows above.
-fn pin_kept(object: &Object, dir: &Path, manifest: &Manifest) -> Result<(), String> {
-    for map in object.maps().filter(libbpf_rs::MapImpl::autocreate) {
-        let name = map.name().to_string_lossy();
-        let mut infos = manifest.maps.iter();
-        if infos.any(|info| info.name == name && info.keep.is_some()) {
-            libbpf_rs::MapHandle::try_from(&map)
-                .and_then(|mut handle| handle.pin(maps::keep_pin(dir, &name)))
-                .map_err(|error| format!("pin map {name}: {error}"))?;
-        }
-    }
-    Ok(())
-}
-
-static LOG: Mutex<String> = Mutex::new(String::new());
-
-fn keep_message(message: &[u8]) {
-    let text = String::from_utf8_lossy(message);
-    // What it quotes of the object may be anything, and ends up on terminals.
-    let shown = |c: char| {
-        if c.is_control() && c != '\n' && c != '\t' {
-            '?'
-        } else {
-            c
-        }
-    };
-    LOG.lock().extend(text.chars().map(shown));
-}
-
-/// The program that libbpf's last complaint names.
-fn failed_program(log: &str) -> Option<String> {
-    let (_, rest) = log.rsplit_once("prog '")?;
-    rest.split_once('\'').map(|(name, _)| name.to_owned())
-}
-
-/// How much of a verifier log an answer carries.
-const LOG_LINES: usize = 8;
-
-/// The end of a log: of a verifier's the lines before its statistics, else the last line.
-fn condense(log: &str) -> Option<String> {
-    let verifier = log
-        .split_once("-- BEGIN PROG LOAD LOG --")
-        .and_then(|(_, rest)| rest.split_once("-- END PROG LOAD LOG --"))
-        .map(|(lines, _)| lines);
-    let lines: Vec<&str> = match verifier {
-        Some(lines) => lines
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with("processed "))
-            .collect(),
-        None => log
-            .lines()
-            .filter(|line| line.starts_with("libbpf: "))
-            .collect(),
-    };
-    let keep = if verifier.is_some() { LOG_LINES } else { 1 };
-    let first = match verifier {
-        Some(_) => lines.len().saturating_sub(keep),
-        None => 0,
-    };
-    let tail: Vec<&str> = lines.into_iter().skip(first).take(keep).collect();
-    let text = tail.join("\n");
-    let text = text.trim_start_matches("libbpf: ").trim();
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_complaint_names_the_program() {
-        let log = "libbpf: prog 'a': x\nlibbpf: prog 'b_walk': failed to load: -22\n";
-        assert_eq!(failed_program(log).as_deref(), Some("b_walk"));
-        assert_eq!(failed_program("libbpf: map 'm': failed to create"), None);
-    }
-
-    #[test]
-    fn a_verifier_log_is_condensed_to_its_end() {
-        let log = "libbpf: prog 'p': BPF program load failed: Invalid argument\n\
-                   libbpf: prog 'p': -- BEGIN PROG LOAD LOG --\n\
-                   0: (85) call foo\nR1 is bad\n\
-                   processed 1 insns (limit 1000000)\n-- END PROG LOAD LOG --\n\
-                   libbpf: prog 'p': failed to load: -22\n";
-        assert_eq!(
-            condense(log).as_deref(),
-            Some("0: (85) call foo\nR1 is bad")
-        );
-    }
 
     #[test]
     fn an_empty_file_is_refused_with_a_reason() {
