@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{CGVIEW, FixtureCgroup, FixtureDir, cgroup_root, eventually, id, run, unique, value};
 use rustix::fs::{FlockOperation, flock, statvfs};
@@ -154,6 +154,11 @@ impl Drop for Mountpoint {
     fn drop(&mut self) {
         for _ in 0..self.mounts().len() {
             let _ = run("umount", ["-l", self.str()]);
+        }
+        // One that ends by itself takes its instance along.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.daemons().is_empty() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
         }
         for daemon in self.daemons() {
             let _ = run("kill", ["-9".to_owned(), daemon.to_string()]);
