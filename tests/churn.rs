@@ -11,13 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::footprint::Footprint;
-use common::objects::is_emulated;
 use common::{FixtureCgroup, MountedCgview, eventually, id, read, value};
 
 const CYCLES: usize = 20_000;
-
-/// Where a CPU is emulated: enough for names to be reused hundreds of times.
-const EMULATED: usize = 2_000;
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const READERS: usize = 3;
 
@@ -27,10 +23,6 @@ struct Life {
     id: u64,
     from: Instant,
     to: Instant,
-}
-
-fn cycles() -> usize {
-    if is_emulated() { EMULATED } else { CYCLES }
 }
 
 /// What a read gave, and when.
@@ -53,7 +45,7 @@ fn churn(parent: &Path) -> Vec<Life> {
             lives.push(Life { name, id, from, to });
         }
     };
-    for cycle in 0..cycles() {
+    for cycle in 0..CYCLES {
         let name = cycle % NAMES.len();
         end(name, &mut open[name]);
         if cycle % 7 == 0 {
@@ -131,7 +123,7 @@ fn readers_see_only_cgroups_that_were_there_and_nothing_is_kept() {
             dying(cgroup.path()) == dying_before
         });
         assert!(
-            lives.len() == cycles() && seen.len() > cycles() / 100,
+            lives.len() == CYCLES && seen.len() > CYCLES / 100,
             "{} reads",
             seen.len()
         );
