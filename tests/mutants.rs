@@ -193,7 +193,7 @@ fn survive(crashes: &[u64]) {
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn mutants_in_the_views_directory_hurt_nobody() {
-    let mutants = if is_emulated() { 20 } else { 300 };
+    let mutants = if is_emulated() { 20 } else { 500 };
     let placed = Placed::new();
     placed.put("good", &say("good", "alive"));
     let view = placed.mount.join("good");

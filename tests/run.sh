@@ -65,6 +65,13 @@ check_demo() {
 # them all. "CGVIEW_TESTS= tests/vm/run" runs them.
 check_guests() { CGVIEW_TESTS=${CGVIEW_TESTS-bed kernels requests semantics stats stats_load vmscan} tests/vm/run; }
 
+# The cells of the guests' table of tests that say $1.
+count_cells() {
+	awk -v word="$1" '
+		/^(guest|[^ ]+::[^ ]+) .*(ok|FAILED|-) *$/ { for (i = 2; i <= NF; i++) n += $i == word }
+		END { print n + 0 }' "$2"
+}
+
 # Runs one step and adds to the totals: tests one by one, anything else as a whole.
 run_step() {
 	local step=$1 started=$SECONDS status=0 log=target/run-$1.log ok bad
@@ -79,8 +86,8 @@ run_step() {
 			bad=$(awk '/^test result:/ { n += $6 } END { print n + 0 }' "$log")
 			;;
 		guests)
-			ok=$(grep -E '^(guest|[^ ]+::[^ ]+) .*(ok|FAILED|-) *$' "$log" | grep -oE '\<ok\>' | wc -l)
-			bad=$(grep -E '^(guest|[^ ]+::[^ ]+) .*(ok|FAILED|-) *$' "$log" | grep -oE '\<FAILED\>' | wc -l)
+			ok=$(count_cells ok "$log")
+			bad=$(count_cells FAILED "$log")
 			;;
 		*) ok=$((status == 0)) bad=0 ;;
 	esac
@@ -88,18 +95,19 @@ run_step() {
 	if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
 	if [ "$ok" -eq 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
 	passed=$((passed + ok)) failed=$((failed + bad))
+	mapfile -t -O ${#failures[@]} failures < <(grep -E '^test .* FAILED$|^(guest|[^ ]+::[^ ]+) .*FAILED' "$log")
 	summary+=("$(printf '%-10s %5d passed %3d failed %5d s' "$step" "$ok" "$bad" $((SECONDS - started)))")
 }
 
 [ "$(id -u)" = 0 ] || die "run it as root"
 [ $# -eq 0 ] || steps=("$@")
 export CARGO_TERM_COLOR=never
-passed=0 failed=0 summary=()
+passed=0 failed=0 summary=() failures=()
 mkdir -p target
 install_packages "${build_packages[@]}" "${test_packages[@]}"
 install_rust
 for step in "${steps[@]}"; do run_step "$step"; done
 echo
-printf '%s\n' "${summary[@]}"
+printf '%s\n' ${failures[@]+"${failures[@]}"} "${summary[@]}"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

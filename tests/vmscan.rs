@@ -24,9 +24,11 @@ fn reclaim(cgroup: &Path) {
         echo $$ > "$1" || exit 1
         [ -z "$2" ] || echo $$ > "$2" || exit 1
         file=$(mktemp /var/tmp/cgview-reclaim.XXXXXX) || exit 1
-        trap 'rm -f "$file"' EXIT
-        dd if=/dev/zero of="$file" bs=1M count=64 conv=fsync status=none || exit 1
-        cat "$file" "$file" "$file" > /dev/null
+        exec 3<> "$file"
+        rm "$file"   # at once: who runs out of memory removes nothing
+        file=/proc/self/fd/3
+        dd if=/dev/zero of=$file bs=1M count=64 conv=fsync status=none || exit 1
+        cat $file $file $file > /dev/null
     "#;
     let procs = cgroup.join("cgroup.procs");
     let limited = limit.procs();
