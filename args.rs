@@ -51,7 +51,7 @@ pub struct Args {
     pub max_snapshot_bytes: usize,
 }
 
-const DEFAULT_MAX_LINKS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+const DEFAULT_MAX_LINKS: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
 const DEFAULT_MAX_SNAPSHOT_BYTES: usize = 256 << 20;
 
 const DEFAULT_VIEWS: &str = "/etc/cgview/views.d";
@@ -69,7 +69,7 @@ Options after -o:
   pins=DIR[:DIR...] directories in bpffs with pinned iter/cgroup programs, placed alike
                     (/sys/fs/bpf/cgview if there)
   manage            root may remove a view by removing its file where it is placed
-  max_links=N       most links pinned at a time, about 1 KiB of kernel memory each (4096)
+  max_links=N       most links pinned at a time, about 1 KiB of kernel memory each (16384)
   max_snapshot_mib=N
                     most memory that the bytes of open files take together (256)
   remount           change the flags about access times of a mount that is there

@@ -16,7 +16,7 @@ use super::{Error, totals};
 use crate::sys::{self, MappedArray};
 
 /// `struct cgview_row` of the authoring header, in front of each record.
-const HEADER_BYTES: usize = 24;
+const HEADER_BYTES: usize = 32;
 
 /// `CGVIEW_ROW_EMPTY`: the view has no record for this cgroup.
 const ROW_EMPTY: u64 = 1;
@@ -108,9 +108,7 @@ impl Sweeper {
                 let bytes = shared.map_or(&mut [][..], |(_, mapped)| mapped.bytes_mut());
                 let rows = self.row_bytes..(count + 1).saturating_mul(self.row_bytes);
                 let bytes = bytes.get_mut(rows).unwrap_or_default();
-                for offset in &self.totals {
-                    totals::raise(bytes, self.row_bytes, *offset);
-                }
+                totals::raise(bytes, self.row_bytes, &self.totals);
                 render(Rows::new(bytes, self.row_bytes, self.record_bytes))
             });
         *self.idle.lock() = Some(array);

@@ -9,32 +9,44 @@ const LEVEL_OFFSET: usize = 16;
 /// Deepest row that is looked at; the kernel's own limit on paths allows no deeper ones.
 const MOST_LEVELS: usize = 4096;
 
-/// Raises the `u64` at `offset` of each row to the sum of its children's. Rows come in pre-order,
-/// each of `row_bytes`. All ones are no value: the row has none, and keeps none.
-pub(super) fn raise(rows: &mut [u8], row_bytes: usize, offset: usize) {
-    // By level, the sum of the rows since the last one of the level above.
+/// Raises each `u64` at one of `offsets` to the sum of what is there in the row's children. Rows
+/// come in pre-order, each of `row_bytes`. All ones are no value: the row has none, and keeps none.
+pub(super) fn raise(rows: &mut [u8], row_bytes: usize, offsets: &[usize]) {
+    let width = offsets.len();
+    // By level, for each offset the sum of the rows since the last one of the level above.
     let mut sums: Vec<u64> = Vec::new();
+    let mut last_level = 0_usize;
     for row in rows.rchunks_exact_mut(row_bytes) {
         let level = u32_at(row, LEVEL_OFFSET) as usize;
         if level >= MOST_LEVELS {
             continue;
         }
-        if sums.len() < level + 2 {
-            sums.resize(level + 2, 0);
+        if sums.len() < (level + 1) * width {
+            sums.resize((level + 1) * width, 0);
         }
-        let children: u64 = sums.drain(level + 1..).fold(0, u64::saturating_add);
-        let value = row.get_mut(offset..).and_then(<[u8]>::first_chunk_mut);
-        let total = match value {
-            Some(bytes) if *bytes != [0xff; 8] => {
-                let total = u64::from_ne_bytes(*bytes).max(children);
-                *bytes = total.to_ne_bytes();
-                total
-            }
-            _ => children,
-        };
-        if let Some(sum) = sums.get_mut(level) {
-            *sum = sum.saturating_add(total);
+        let (own, below) = sums.split_at_mut((level + 1) * width);
+        // Nothing, if the last row was no descendant.
+        let below = &mut below[..last_level.saturating_sub(level) * width];
+        for (at, (sum, offset)) in own[level * width..].iter_mut().zip(offsets).enumerate() {
+            let children = below.iter().skip(at).step_by(width);
+            let children = children.fold(0u64, |all, one| all.saturating_add(*one));
+            *sum = sum.saturating_add(raise_one(row, *offset, children));
         }
+        below.fill(0);
+        last_level = level;
+    }
+}
+
+/// Gives the row's value after it was raised; that of the children where it has none.
+fn raise_one(row: &mut [u8], offset: usize, children: u64) -> u64 {
+    let value = row.get_mut(offset..).and_then(<[u8]>::first_chunk_mut);
+    match value {
+        Some(bytes) if *bytes != [0xff; 8] => {
+            let total = u64::from_ne_bytes(*bytes).max(children);
+            *bytes = total.to_ne_bytes();
+            total
+        }
+        _ => children,
     }
 }
 
@@ -58,7 +70,7 @@ mod tests {
             bytes.extend(u64::from(*level).to_ne_bytes());
             bytes.extend(value.to_ne_bytes());
         }
-        raise(&mut bytes, ROW_BYTES, OFFSET);
+        raise(&mut bytes, ROW_BYTES, &[OFFSET]);
         let rows = bytes.chunks_exact(ROW_BYTES);
         rows.map(|row| u64::from_ne_bytes(*row[OFFSET..].first_chunk().expect("8 bytes")))
             .collect()
@@ -100,6 +112,6 @@ mod tests {
             raised(&[(0, 1), (1, most), (1, most)]),
             [u64::MAX, most, most]
         );
-        raise(&mut [0xff; 100], 3, 24);
+        raise(&mut [0xff; 100], 3, &[24]);
     }
 }

@@ -14,6 +14,7 @@ struct cgview_row {
 	__u64 parent_id;
 	__u32 level;
 	__u32 flags;
+	__u64 serial;
 };
 
 /* In `flags`: the fill function had no record for this cgroup. */
@@ -40,11 +41,27 @@ static __always_inline void cgview__zero(void *record, __u32 size)
 		bpf_probe_read_kernel(record, size, 0);
 }
 
+/*
+ * A row that was this cgroup's in the sweep before keeps what never changes: the ids lie in memory
+ * of their own, which a large tree has not in the cache, and took most of a sweep. The kernel gives
+ * a serial number only once, and 0 to the roots of all hierarchies.
+ */
 static __always_inline void cgview__row_start(struct cgview_row *row, struct cgroup *cgrp)
 {
+	__u64 serial = cgrp->self.serial_nr;
+
+	if (serial && row->serial == serial)
+		return;
+	row->serial = serial;
 	row->id = cgview_id(cgrp);
 	row->level = cgrp->level;
 	row->parent_id = row->level ? cgrp->self.parent->cgroup->kn->id : 0;
+}
+
+/* For a fill function: the id of the cgroup, which in a sweep is cheaper than cgview_id(). */
+static __always_inline __u64 cgview_record_id(const void *record)
+{
+	return ((const struct cgview_row *)record - 1)->id;
 }
 
 static __always_inline bool cgview__first(struct bpf_iter__cgroup *ctx)
@@ -100,7 +117,7 @@ static __always_inline void cgview__rcu_unlock(void)
 		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
 		__uint(max_entries, 1);                                                            \
 		__type(key, __u32);                                                                \
-		__type(value, rec);                                                                \
+		__type(value, struct view##_row);                                                  \
 	} view##_scratch SEC(".maps");                                                             \
 	struct view##_array {                                                                      \
 		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
@@ -124,18 +141,19 @@ static __always_inline void cgview__rcu_unlock(void)
 	{                                                                                          \
 		struct cgroup *cgrp = ctx->cgroup;                                                 \
 		__u32 zero = 0;                                                                    \
-		rec *record = bpf_map_lookup_elem(&view##_scratch, &zero);                         \
+		struct view##_row *row = bpf_map_lookup_elem(&view##_scratch, &zero);              \
 		int err;                                                                           \
                                                                                                    \
-		if (!cgrp || !record)                                                              \
+		if (!cgrp || !row)                                                                 \
 			return 0;                                                                  \
 		prepare(cgrp);                                                                     \
-		cgview__zero(record, sizeof(*record));                                             \
+		cgview__row_start(&row->head, cgrp);                                               \
+		cgview__zero(&row->record, sizeof(row->record));                                   \
 		cgview__rcu_lock();                                                                \
-		err = fill(cgrp, record);                                                          \
+		err = fill(cgrp, &row->record);                                                    \
 		cgview__rcu_unlock();                                                              \
 		if (!err)                                                                          \
-			bpf_seq_write(ctx->meta->seq, record, sizeof(*record));                    \
+			bpf_seq_write(ctx->meta->seq, &row->record, sizeof(row->record));          \
 		return 0;                                                                          \
 	}
 

@@ -83,6 +83,7 @@ struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys_state *parent;
 	unsigned int flags;
+	__u64 serial_nr;
 };
 
 struct task_cputime {
@@ -109,6 +110,7 @@ struct cgroup {
 	int level;
 	int nr_descendants;
 	int nr_dying_descendants;
+	int nr_populated_csets;
 	struct kernfs_node *kn;
 	struct cgroup_subsys_state *subsys[16];
 	struct cgroup_root *root;

@@ -51,6 +51,26 @@ impl Integer {
         }
     }
 
+    /// Reads it in one numbered record after the other. Most are words: for them what to do is
+    /// decided once.
+    #[inline]
+    pub(super) fn read_each<'a>(
+        &self,
+        records: impl Iterator<Item = (usize, &'a [u8])>,
+        mut each: impl FnMut(usize, Value<'a>),
+    ) {
+        if self.size_bytes == 8 && !self.signed {
+            let word = Integer {
+                size_bytes: 8,
+                signed: false,
+                ..*self
+            };
+            records.for_each(|(at, record)| each(at, word.read(record)));
+        } else {
+            records.for_each(|(at, record)| each(at, self.read(record)));
+        }
+    }
+
     #[inline]
     fn unsigned(&self, record: &[u8]) -> u64 {
         let at = self.offset_bytes;

@@ -79,11 +79,9 @@ impl Table<'_> {
         let records = block.iter().map(|line| line.record).enumerate();
         match column.cell {
             Cell::Integer(integer, Unit::Nanoseconds) => {
-                records.for_each(|(at, record)| each(at, integer.read(record).thousandth()));
+                integer.read_each(records, |at, value| each(at, value.thousandth()));
             }
-            Cell::Integer(integer, _) => {
-                records.for_each(|(at, record)| each(at, integer.read(record)));
-            }
+            Cell::Integer(integer, _) => integer.read_each(records, each),
             Cell::Text(text) => records.for_each(|(at, record)| each(at, text.read(record))),
             Cell::Stat(index, stat) => {
                 let histograms = &self.plan.histograms;

@@ -193,7 +193,7 @@ static __always_inline __u64 nr_threads(struct cgroup *cgrp)
 	struct list_head *head = &cgrp->cset_links;
 	struct count count;
 
-	if (head->next == head)
+	if (!cgrp->nr_populated_csets)
 		return 0;
 	for (int tries = 0; tries < 3; tries++) {
 		bpf_probe_read_kernel(&count.cgrp, sizeof(count.cgrp), &cgrp);
@@ -252,7 +252,7 @@ static __always_inline void fill_memory(struct cgroup_subsys_state *css, bool v2
 static __always_inline int fill_stats(struct cgroup *cgrp, struct stats *r)
 {
 	__builtin_memset(r, 0xff, sizeof(*r));
-	r->id = cgview_id(cgrp);
+	r->id = cgview_record_id(r);
 	r->level = cgrp->level;
 	r->nr_descendants = cgrp->nr_descendants;
 	r->nr_dying_descendants = cgrp->nr_dying_descendants;
