@@ -84,6 +84,7 @@ struct cgroup_subsys_state {
 	struct cgroup_subsys_state *parent;
 	unsigned int flags;
 	__u64 serial_nr;
+	int nr_populated_csets; /* in newer kernels; older ones have it in the cgroup */
 };
 
 struct task_cputime {

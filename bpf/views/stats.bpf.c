@@ -188,12 +188,20 @@ static int count_set(__u32 i, struct count *count)
 	return 0;
 }
 
+/* Whether it has no task of its own, by what lies beside the other numbers that are read. */
+static __always_inline bool is_empty(struct cgroup *cgrp)
+{
+	if (bpf_core_field_exists(cgrp->nr_populated_csets))
+		return !cgrp->nr_populated_csets;
+	return !cgrp->self.nr_populated_csets;
+}
+
 static __always_inline __u64 nr_threads(struct cgroup *cgrp)
 {
 	struct list_head *head = &cgrp->cset_links;
 	struct count count;
 
-	if (!cgrp->nr_populated_csets)
+	if (is_empty(cgrp))
 		return 0;
 	for (int tries = 0; tries < 3; tries++) {
 		bpf_probe_read_kernel(&count.cgrp, sizeof(count.cgrp), &cgrp);
