@@ -295,6 +295,53 @@ fn tasks_are_those_of_cgroup_threads() {
     assert_eq!(of, [("some".into(), names.len())]);
 }
 
+/// Starts so many processes in a cgroup.
+fn start_in(cgroup: &Path, processes: usize) {
+    let script = "echo $$ > \"$0/cgroup.procs\" || exit; for ((i = 0; i < $1; i++)); do (:); done";
+    let processes = processes.to_string();
+    let output = run(
+        "bash",
+        [
+            "-c".as_ref(),
+            script.as_ref(),
+            cgroup.as_os_str(),
+            processes.as_ref(),
+        ],
+    );
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
+fn forks_go_up_the_tree() {
+    let cgroup = FixtureCgroup::new("forks");
+    let all = cgroup.mkdir("all");
+    let leaves = [cgroup.mkdir("all/first"), cgroup.mkdir("all/second")];
+    let shown = Shown::example("forks");
+    let forks = |cgroup: &Path| shown.json(cgroup, "forks.json")["forks"].as_u64();
+    start_in(&leaves[0], 10);
+    start_in(&leaves[1], 5);
+    start_in(&all, 3);
+    let by_cgroup = [&leaves[0], &leaves[1], &all].map(|cgroup| forks(cgroup));
+    assert_eq!(by_cgroup, [Some(10), Some(5), Some(18)]);
+    assert_eq!(forks(cgroup.path()), Some(18));
+    fs::remove_dir(&leaves[0]).expect("rmdir");
+    start_in(&leaves[1], 1);
+    assert_eq!(forks(cgroup.path()), Some(19));
+    let tree = shown.read(cgroup.path(), "forks.tree");
+    let lines: Vec<Vec<&str>> = tree
+        .lines()
+        .map(|line| line.split(' ').filter(|word| !word.is_empty()).collect())
+        .collect();
+    let expected = [
+        ["cgroup", "forks"],
+        [".", "19"],
+        ["all", "19"],
+        ["all/second", "6"],
+    ];
+    assert_eq!(lines, expected);
+}
+
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn rows_of_cpus_add_up() {
