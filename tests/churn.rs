@@ -11,12 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::footprint::Footprint;
-use common::objects::is_emulated;
+use common::objects::less_if_emulated;
 use common::{FixtureCgroup, MountedCgview, eventually, id, read, value};
 
 /// So many cycles show what leaks; an emulated CPU takes minutes for them.
 fn cycles() -> usize {
-    if is_emulated() { 500 } else { 20_000 }
+    less_if_emulated(20_000, 500)
 }
 
 /// After so many rounds the daemon's memory has to have stopped growing.
@@ -185,7 +185,7 @@ fn nested_cgroups_are_there_at_once() {
     let cgroup = FixtureCgroup::new("nested");
     let mount = MountedCgview::of(&cgroup);
     let dir = mount.dir_of(cgroup.path());
-    for _ in 0..if is_emulated() { 5 } else { 50 } {
+    for _ in 0..less_if_emulated(50, 5) {
         let deepest = cgroup.mkdir("a/b/c/d");
         let text = read(&dir.join("a/b/c/d/stats")).expect("read");
         assert_eq!(value(&text, "id"), Some(id(&deepest)));
@@ -217,7 +217,7 @@ fn the_files_of_a_removed_cgroup_are_gone_at_once() {
     let cgroup = FixtureCgroup::new("removed");
     let mount = MountedCgview::of(&cgroup);
     let dir = mount.dir_of(cgroup.path()).join("child");
-    for _ in 0..if is_emulated() { 5 } else { 50 } {
+    for _ in 0..less_if_emulated(50, 5) {
         let child = cgroup.mkdir("child");
         for file in ["stats", "stats.json", "stats.tree"] {
             read(&dir.join(file)).expect("read");

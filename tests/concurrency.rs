@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::objects::less_if_emulated;
 use common::{FixtureCgroup, MountedCgview, eventually, value};
 
 /// The cgroups that stay while others come and go.
@@ -38,7 +39,7 @@ fn each_pass_at_any_sizes_is_one_run() {
     }
     let mount = MountedCgview::of(&cgroup);
     let file = &mount.join("stats.tree.json");
-    let end = Instant::now() + Duration::from_secs(8);
+    let end = Instant::now() + Duration::from_secs(less_if_emulated(8, 3));
     thread::scope(|scope| {
         scope.spawn(|| {
             for number in (0..).take_while(|_| Instant::now() < end) {
@@ -104,14 +105,15 @@ fn a_thousand_open_files_are_each_their_own() {
     let mount = MountedCgview::of(&cgroup);
     let path = mount.join("stats");
     let mut files = Vec::new();
-    for number in 0..1000 {
+    let many = less_if_emulated(1000, 100);
+    for number in 0..many {
         let mut file = File::open(&path).expect("open");
         // Half of them have read the first byte of a run.
         if number % 2 == 0 {
             file.read_exact(&mut [0]).expect("read");
         }
         files.push(file);
-        if number % 100 == 0 {
+        if number % (many / 10) == 0 {
             cgroup.mkdir(number.to_string());
         }
     }
@@ -120,7 +122,7 @@ fn a_thousand_open_files_are_each_their_own() {
         let mut text = String::new();
         file.read_to_string(&mut text).expect("read");
         let expected = if number % 2 == 0 {
-            number.div_ceil(100) as u64
+            number.div_ceil(many / 10) as u64
         } else {
             10
         };
@@ -129,7 +131,7 @@ fn a_thousand_open_files_are_each_their_own() {
     let status = fs::read_to_string(mount.join(".cgview/status")).unwrap_or_default();
     drop(files);
     if let Some(open) = value(&status, "open_files") {
-        assert!(open >= 1000);
+        assert!(open >= many as u64);
         eventually(Duration::from_secs(5), "the files are closed", || {
             let status = fs::read_to_string(mount.join(".cgview/status")).expect("status");
             value(&status, "open_files") < Some(5)
@@ -181,7 +183,7 @@ fn a_file_that_is_open_is_read_by_many_threads() {
         for _ in 0..8 {
             scope.spawn(move || {
                 let mut buffer = [0; 4096];
-                for _ in 0..500 {
+                for _ in 0..less_if_emulated(500, 50) {
                     let length = file.read_at(&mut buffer, 0).expect("read");
                     let text = str::from_utf8(&buffer[..length]).expect("text");
                     assert_eq!(value(text, "id"), Some(id));

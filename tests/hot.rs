@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::objects::{Placed, is_absent, is_emulated, object, promptly, say, says, text};
+use common::objects::{Placed, is_absent, less_if_emulated, object, promptly, say, says, text};
 use common::{FixtureCgroup, id, read};
 
 /// Writes a file in pieces over 600 ms.
@@ -83,7 +83,7 @@ fn a_replacement_takes_effect_however_it_is_written() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn readers_see_no_gap_while_an_object_is_replaced() {
     // An emulated machine takes seconds for each.
-    let replacements = if is_emulated() { 8 } else { 50 };
+    let replacements = less_if_emulated(50, 4);
     let cgroup = FixtureCgroup::new("gap");
     let placed = Placed::new();
     let objects = [say("greet", "tick"), say("greet", "tock")];

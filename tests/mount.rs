@@ -12,6 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::objects::less_if_emulated;
 use common::{CGVIEW, FixtureCgroup, FixtureDir, cgroup_root, eventually, id, run, unique, value};
 use rustix::fs::{FlockOperation, flock, statvfs};
 use rustix::io::Errno;
@@ -430,7 +431,7 @@ fn a_signal_ends_it_also_while_a_file_is_open() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn a_mount_follows_its_unmount_at_once() {
     let point = Mountpoint::new();
-    for _ in 0..5 {
+    for _ in 0..less_if_emulated(5, 2) {
         point.mounted_again();
         umount(point.str());
     }

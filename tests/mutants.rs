@@ -12,14 +12,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::objects::{
-    PATIENCE, Placed, eventually_says, is_emulated, object, of_origin, say, says, text,
+    PATIENCE, Placed, eventually_says, less_if_emulated, object, of_origin, say, says, text,
 };
 use common::{eventually, unique};
 
 /// How many mutants are tried: this, and `CGVIEW_MUTANTS` if it is set.
 const MUTANTS: u64 = 1000;
 /// One on an emulated machine.
-const EMULATED: u64 = 60;
+const EMULATED: u64 = 20;
 /// How many one child tries.
 const BATCH: u64 = 500;
 /// What a child may take.
@@ -154,7 +154,7 @@ fn the_loading_code_neither_panics_nor_hangs_on_a_mutant() {
         return be_child(&numbers);
     }
     let wanted = std::env::var("CGVIEW_MUTANTS").map(|text| text.parse().expect("a number"));
-    let wanted = wanted.unwrap_or(if is_emulated() { EMULATED } else { MUTANTS });
+    let wanted = wanted.unwrap_or(less_if_emulated(MUTANTS, EMULATED));
     let started = Instant::now();
     let (mut crashes, mut findings) = (Vec::new(), Vec::new());
     let mut first = 0;
@@ -193,7 +193,7 @@ fn survive(crashes: &[u64]) {
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn mutants_in_the_views_directory_hurt_nobody() {
-    let mutants = if is_emulated() { 20 } else { 500 };
+    let mutants = less_if_emulated(500, 10);
     let placed = Placed::new();
     placed.put("good", &say("good", "alive"));
     let view = placed.mount.join("good");

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::objects::is_emulated;
+use common::objects::less_if_emulated;
 use common::{FixtureCgroup, FixtureDir, MountedCgview, eventually, run};
 
 const LOOKUP: u32 = 1;
@@ -109,7 +109,7 @@ fn repeated_reads_send_no_lookups() {
     let child = cgroup.mkdir("a/b");
     let mount = MountedCgview::of(&cgroup);
     let start = Instant::now();
-    let times = if is_emulated() { 20 } else { 200 };
+    let times = less_if_emulated(200, 20);
     let requests = requests_of(&mount, times, &mount.dir_of(&child).join("stats"));
     let counts = [OPEN, READ, LOOKUP].map(|opcode| count(&requests, opcode));
     assert_eq!(counts, [times, 2 * times, 0]);

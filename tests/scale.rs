@@ -8,7 +8,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
-use common::objects::is_emulated;
+use common::objects::less_if_emulated;
 use common::{FixtureCgroup, MountedCgview, eventually, id};
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ fn ids(file: &Path) -> HashMap<String, u64> {
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn fifty_thousand_cgroups_are_read_whole() {
-    let count = if is_emulated() { 2_000 } else { 50_000 };
+    let count = less_if_emulated(50_000, 2_000);
     let cgroup = FixtureCgroup::new("scale");
     // Its children have no controllers: there are fewer of a machine's memory cgroups than that.
     let all = cgroup.mkdir("all");

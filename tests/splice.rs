@@ -9,6 +9,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::objects::less_if_emulated;
 use common::readers::{Reader, WHOLE, python};
 use common::resident::Resident;
 use common::{FixtureCgroup, FixtureDir, MountedCgview, id, value};
@@ -106,7 +107,7 @@ fn a_file_that_grew_past_its_shown_size_is_read_to_its_end() {
     let mount = MountedCgview::of(&cgroup);
     let copies = FixtureDir::new("copies");
     let file = mount.dir_of(cgroup.path()).join("stats.tree");
-    for round in 0..12 {
+    for round in 0..less_if_emulated(12, 4) {
         for number in 0..100 {
             cgroup.mkdir(format!("child-{round}-{number}"));
         }
@@ -139,7 +140,7 @@ fn readers_at_the_same_time_do_not_spoil_each_others_small_file() {
     let file = mount.dir_of(&child).join("stats");
     let id = id(&child);
     let file = &file;
-    let seconds = Duration::from_secs(8);
+    let seconds = Duration::from_secs(less_if_emulated(8, 3));
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(move || {
@@ -173,7 +174,7 @@ fn readers_at_the_same_time_do_not_spoil_each_others_large_file() {
     let mount = MountedCgview::of(&cgroup);
     let file = &mount.dir_of(cgroup.path()).join("stats.tree.json");
     let nested = cgroup.path().join("0");
-    let end = Instant::now() + Duration::from_secs(8);
+    let end = Instant::now() + Duration::from_secs(less_if_emulated(8, 3));
     thread::scope(|scope| {
         // All rows keep their number, and one says which run it is of.
         scope.spawn(|| {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use common::objects::{
-    Placed, eventually_says, is_emulated, object, of_origin, promptly, renamed, say, status_of,
-    text,
+    Placed, eventually_says, less_if_emulated, object, of_origin, promptly, renamed, say,
+    status_of, text,
 };
 use common::{FixtureCgroup, read, run};
 
@@ -213,7 +213,7 @@ fn the_health_figures_move() {
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn three_hundred_objects_at_once_are_live_soon_and_told_fast() {
-    let objects = if is_emulated() { 40 } else { 300 };
+    let objects = less_if_emulated(300, 15);
     let placed = Placed::new();
     let one = say("greet000", "hello");
     let started = Instant::now();

@@ -15,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::burn::Burning;
+use common::objects::less_if_emulated;
 use common::{FixtureCgroup, MountedCgview, eventually, id, read};
 use serde_json::Value;
 
@@ -155,7 +156,7 @@ fn under_churn_every_line_is_a_cgroup_that_existed() {
         for name in ["churn-a", "stable1/churn", "stable19/below/churn"] {
             scope.spawn(|| churn(cgroup.path(), name, &stop, &existed));
         }
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(less_if_emulated(5, 3));
         while Instant::now() < deadline {
             let tree = tree(&file);
             assert_pre_order(&tree);
@@ -188,7 +189,7 @@ fn a_removed_cgroup_is_not_in_the_next_read() {
     let cgroup = FixtureCgroup::new("removed");
     let mount = MountedCgview::new();
     let file = mount.dir_of(cgroup.path()).join("stats.tree.json");
-    for round in 0..100 {
+    for round in 0..less_if_emulated(100, 10) {
         let child = cgroup.mkdir("child");
         let shown = tree(&file);
         let shown = shown.iter().find(|(path, _)| path == "child");
@@ -236,7 +237,7 @@ fn sums_are_never_below_the_parts() {
             });
         }
         let mut last: HashMap<String, u64> = HashMap::new();
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(less_if_emulated(5, 3));
         while Instant::now() < deadline {
             let tree = tree(&file);
             assert_sums(&tree, "usage_usec");

@@ -32,8 +32,14 @@ pub fn say(view: &str, text: &str) -> PathBuf {
     object("say", &[&view, &format!("TEXT=\"{text}\"")])
 }
 
-/// Compiles a source once for all tests and runs: emulated machines take seconds for it.
+/// Compiles a source with these macros defined.
 pub fn compile(source: &Path, defines: &[&str]) -> PathBuf {
+    compile_once(source, defines, |object| clang(source, defines, object))
+}
+
+/// The object that `compile` makes of a source, once for all tests, runs and guests: an emulated
+/// CPU takes seconds for it. `flags` tell it from other objects of the same source.
+pub fn compile_once(source: &Path, flags: &[&str], compile: impl FnOnce(&Path)) -> PathBuf {
     let include = format!("{ROOT}/bpf/include");
     let mut hasher = DefaultHasher::new();
     let headers = fs::read_dir(&include).expect("list the headers").flatten();
@@ -44,14 +50,20 @@ pub fn compile(source: &Path, defines: &[&str]) -> PathBuf {
         let text = fs::read(input).unwrap_or_else(|e| panic!("read {}: {e}", input.display()));
         text.hash(&mut hasher);
     }
-    defines.hash(&mut hasher);
+    flags.hash(&mut hasher);
     let stem = source.file_stem().expect("a file").to_string_lossy();
     let name = format!("{stem}-{:016x}.o", hasher.finish());
     let object = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    if object.exists() {
-        return object;
+    if !object.exists() {
+        let half = object.with_extension(unique("o"));
+        compile(&half);
+        fs::rename(&half, &object).expect("name the object");
     }
-    let half = object.with_extension(unique("o"));
+    object
+}
+
+fn clang(source: &Path, defines: &[&str], object: &Path) {
+    let include = format!("{ROOT}/bpf/include");
     let machine = run("uname", ["-m"]).stdout;
     let machine = String::from_utf8_lossy(&machine).trim().to_owned();
     let output = Command::new("clang")
@@ -69,7 +81,7 @@ pub fn compile(source: &Path, defines: &[&str]) -> PathBuf {
         .arg("-c")
         .arg(source)
         .arg("-o")
-        .arg(&half)
+        .arg(object)
         .output()
         .unwrap_or_else(|error| panic!("run clang: {error}; tests/run.sh installs it"));
     let complaints = String::from_utf8_lossy(&output.stderr);
@@ -78,8 +90,6 @@ pub fn compile(source: &Path, defines: &[&str]) -> PathBuf {
         "{}: {complaints}",
         source.display()
     );
-    fs::rename(&half, &object).expect("name the object");
-    object
 }
 
 /// The bytes of an object in which one name stands for another of the same length.
@@ -211,6 +221,11 @@ pub fn promptly(what: &str, so: impl FnMut() -> bool) {
 /// Whether this is a guest of tests/vm/run, which does without KVM.
 pub fn is_emulated() -> bool {
     std::env::var_os("CGVIEW_KERNEL").is_some()
+}
+
+/// `times`, or `emulated` where the CPU is: there everything takes twenty times as long.
+pub fn less_if_emulated<T>(times: T, emulated: T) -> T {
+    if is_emulated() { emulated } else { times }
 }
 
 /// Whether a read gives a text that begins so.
