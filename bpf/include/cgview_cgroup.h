@@ -22,15 +22,30 @@
 		__value;                                                                           \
 	})
 
+/*
+ * Reads a field, or a chain of them, where the verifier could follow the pointers but is better spared
+ * it: Linux 6.12 and 6.18 search all types of the kernel by name for each pointer on the way, up to a
+ * millisecond each. What it gives is for reading only: no kfunc takes such a pointer.
+ */
+#define cgview_follow(ptr, field)                                                                  \
+	({                                                                                         \
+		typeof((ptr)->field) __value;                                                      \
+		if (bpf_ksym_exists(bpf_rdonly_cast))                                              \
+			__value = cgview_get(ptr, field);                                          \
+		else                                                                               \
+			__value = (ptr)->field;                                                    \
+		__value;                                                                           \
+	})
+
 static __always_inline __u64 cgview_id(struct cgroup *cgrp)
 {
-	return cgrp->kn->id;
+	return cgview_follow(cgrp, kn->id);
 }
 
 /* Ids are unique within one hierarchy only: views that key maps by them keep to cgroup v2. */
 static __always_inline bool cgview_is_v2(struct cgroup *cgrp)
 {
-	return cgrp->root->hierarchy_id == 0;
+	return cgview_follow(cgrp, root->hierarchy_id) == 0;
 }
 
 /*
@@ -42,9 +57,10 @@ static __always_inline bool cgview_is_v2(struct cgroup *cgrp)
 		struct cgroup_subsys_state *__css = NULL;                                          \
                                                                                                    \
 		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, controller##_cgrp_id))       \
-			__css = (cgrp)->subsys[bpf_core_enum_value(enum cgroup_subsys_id,          \
-								   controller##_cgrp_id)];         \
-		__css && (__css->flags & CSS_VISIBLE) ? __css : NULL;                              \
+			__css = cgview_follow(cgrp,                                                \
+					      subsys[bpf_core_enum_value(enum cgroup_subsys_id,    \
+									 controller##_cgrp_id)]);  \
+		__css && (cgview_follow(__css, flags) & CSS_VISIBLE) ? __css : NULL;               \
 	})
 
 /* The cgroup v2 that a task is in; a task from bpf_get_current_task_btf() or a tp_btf argument. */

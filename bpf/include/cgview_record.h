@@ -55,7 +55,7 @@ static __always_inline void cgview__row_start(struct cgview_row *row, struct cgr
 	row->serial = serial;
 	row->id = cgview_id(cgrp);
 	row->level = cgrp->level;
-	row->parent_id = row->level ? cgrp->self.parent->cgroup->kn->id : 0;
+	row->parent_id = row->level ? cgview_follow(cgrp, self.parent->cgroup->kn->id) : 0;
 }
 
 /* For a fill function: the id of the cgroup, which in a sweep is cheaper than cgview_id(). */
