@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::objects::{Placed, eventually_says, is_absent, object, promptly, say, says, text};
+use common::objects::{Placed, eventually_says, is_absent, promptly, say, says, text};
 use common::{FixtureCgroup, id, read};
 
 #[test]
@@ -130,64 +130,4 @@ fn a_users_view_hides_a_builtin_one_which_comes_back() {
     fs::remove_file(path).expect("remove");
     eventually_says(&view, "id ");
     assert!(json.exists());
-}
-
-/// The numbers and ids of a walk's lines, and whether its last line was the epilogue's.
-fn walk(path: &Path) -> (Vec<(u64, u64)>, bool) {
-    let text = read(path).unwrap_or_else(|e| panic!("read {}: {e}", path.display()));
-    let number = |word: &str| word.parse::<u64>().expect("a number");
-    let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    let pairs = pairs.map(|(seq, id)| (number(seq), number(id)));
-    (pairs.collect(), text.ends_with("end\n"))
-}
-
-#[test]
-#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn one_object_has_views_of_every_order() {
-    let cgroup = FixtureCgroup::new("walks");
-    let (a, b, c) = (cgroup.mkdir("a"), cgroup.mkdir("a/b"), cgroup.mkdir("c"));
-    let placed = Placed::new();
-    let object = placed.put("walks", &object("walks", &[]));
-    let dir = placed.mount.dir_of(cgroup.path());
-    promptly("loaded", || placed.status_of(&object)["live"] == true);
-    let (top, a, b, c) = (cgroup.id(), id(&a), id(&b), id(&c));
-    let ids = |view: &str, dir: &Path| {
-        let (lines, epilogue) = walk(&dir.join(view));
-        assert!(epilogue, "{view} has no epilogue");
-        let numbers: Vec<u64> = lines.iter().map(|(number, _)| *number).collect();
-        let from_zero: Vec<u64> = (0..).take(lines.len()).collect();
-        assert_eq!(numbers, from_zero, "{view}");
-        lines.into_iter().map(|(_, id)| id).collect::<Vec<u64>>()
-    };
-    assert_eq!(ids("itself", &dir), [top]);
-    assert_eq!(ids("sleepy", &dir), [top]);
-    let pre = ids("walk.pre-order", &dir);
-    assert!(pre == [top, a, b, c] || pre == [top, c, a, b], "{pre:?}");
-    let post = ids("post", &dir);
-    assert!(post == [b, a, c, top] || post == [c, b, a, top], "{post:?}");
-    assert_eq!(
-        ids("up", &dir.join("a/b")),
-        [b, a, top, id(placed.mount.path())]
-    );
-    assert_eq!(
-        ids("first", &dir),
-        [top],
-        "the walk ends with its first element"
-    );
-    let help = read(&placed.mount.join(".cgview/views/walk.pre-order/help")).expect("help");
-    assert_eq!(help, "Parents first\n");
-
-    let status = placed.status_of(&object);
-    let mut views = status["views"].as_array().expect("views").iter();
-    let children = views
-        .find(|view| view["name"] == "children")
-        .expect("there");
-    if children["live"] == true {
-        let children = ids("children", &dir);
-        assert!(children == [a, c] || children == [c, a], "{children:?}");
-    } else {
-        let reason = text(&children["reason"]);
-        assert!(reason.contains("order"), "{reason}");
-        assert!(is_absent(&dir.join("children")));
-    }
 }

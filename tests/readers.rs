@@ -10,7 +10,7 @@ use common::readers::{BYTE_BY_BYTE, Reader, WHOLE};
 use common::{FixtureCgroup, FixtureDir, MountedCgview, sh};
 
 /// So many cgroups make a table of some hundred KiB.
-const MANY: usize = 600;
+const MANY: usize = 400;
 
 /// A cgroup with so many children.
 fn with_children(what: &str, count: usize) -> FixtureCgroup {

@@ -61,9 +61,7 @@ check_demo() {
 	umount /mnt/cgview
 }
 
-# What differs from kernel to kernel. The other tests need not run on each at every run: emulated CPUs take an hour for
-# them all. "CGVIEW_TESTS= tests/vm/run" runs them.
-check_guests() { CGVIEW_TESTS=${CGVIEW_TESTS-bed kernels requests semantics stats stats_load vmscan} tests/vm/run; }
+check_guests() { tests/vm/run; }
 
 # The cells of the guests' table of tests that say $1.
 count_cells() {

@@ -140,7 +140,7 @@ fn readers_at_the_same_time_do_not_spoil_each_others_small_file() {
     let file = mount.dir_of(&child).join("stats");
     let id = id(&child);
     let file = &file;
-    let seconds = Duration::from_secs(less_if_emulated(8, 3));
+    let seconds = Duration::from_secs(less_if_emulated(8, 2));
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(move || {
@@ -174,7 +174,7 @@ fn readers_at_the_same_time_do_not_spoil_each_others_large_file() {
     let mount = MountedCgview::of(&cgroup);
     let file = &mount.dir_of(cgroup.path()).join("stats.tree.json");
     let nested = cgroup.path().join("0");
-    let end = Instant::now() + Duration::from_secs(less_if_emulated(8, 3));
+    let end = Instant::now() + Duration::from_secs(less_if_emulated(8, 2));
     thread::scope(|scope| {
         // All rows keep their number, and one says which run it is of.
         scope.spawn(|| {

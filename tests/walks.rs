@@ -1,0 +1,97 @@
+//! What the kernel's cgroup iterator promises, seen through views: each order, an epilogue, an
+//! early end, and a cgroup that is removed meanwhile.
+
+mod common;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use common::objects::{Placed, is_absent, object, promptly, text};
+use common::{FixtureCgroup, id, read};
+
+/// The numbers and ids of a walk's lines, and whether its last line was the epilogue's.
+fn walk(path: &Path) -> (Vec<(u64, u64)>, bool) {
+    let text = read(path).unwrap_or_else(|e| panic!("read {}: {e}", path.display()));
+    let number = |word: &str| word.parse::<u64>().expect("a number");
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    let pairs = pairs.map(|(seq, id)| (number(seq), number(id)));
+    (pairs.collect(), text.ends_with("end\n"))
+}
+
+#[test]
+#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
+fn one_object_has_views_of_every_order() {
+    let cgroup = FixtureCgroup::new("walks");
+    let (a, b, c) = (cgroup.mkdir("a"), cgroup.mkdir("a/b"), cgroup.mkdir("c"));
+    let placed = Placed::new();
+    let object = placed.put("walks", &object("walks", &[]));
+    let dir = placed.mount.dir_of(cgroup.path());
+    promptly("loaded", || placed.status_of(&object)["live"] == true);
+    let (top, a, b, c) = (cgroup.id(), id(&a), id(&b), id(&c));
+    let ids = |view: &str, dir: &Path| {
+        let (lines, epilogue) = walk(&dir.join(view));
+        assert!(epilogue, "{view} has no epilogue");
+        let numbers: Vec<u64> = lines.iter().map(|(number, _)| *number).collect();
+        let from_zero: Vec<u64> = (0..).take(lines.len()).collect();
+        assert_eq!(numbers, from_zero, "{view}");
+        lines.into_iter().map(|(_, id)| id).collect::<Vec<u64>>()
+    };
+    assert_eq!(ids("itself", &dir), [top]);
+    assert_eq!(ids("sleepy", &dir), [top]);
+    let pre = ids("walk.pre-order", &dir);
+    assert!(pre == [top, a, b, c] || pre == [top, c, a, b], "{pre:?}");
+    let post = ids("post", &dir);
+    assert!(post == [b, a, c, top] || post == [c, b, a, top], "{post:?}");
+    assert_eq!(
+        ids("up", &dir.join("a/b")),
+        [b, a, top, id(placed.mount.path())]
+    );
+    assert_eq!(
+        ids("first", &dir),
+        [top],
+        "the walk ends with its first element"
+    );
+    let help = read(&placed.mount.join(".cgview/views/walk.pre-order/help")).expect("help");
+    assert_eq!(help, "Parents first\n");
+
+    let status = placed.status_of(&object);
+    let mut views = status["views"].as_array().expect("views").iter();
+    let children = views
+        .find(|view| view["name"] == "children")
+        .expect("there");
+    if children["live"] == true {
+        let children = ids("children", &dir);
+        assert!(children == [a, c] || children == [c, a], "{children:?}");
+    } else {
+        let reason = text(&children["reason"]);
+        assert!(reason.contains("order"), "{reason}");
+        assert!(is_absent(&dir.join("children")));
+    }
+}
+
+#[test]
+#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
+fn a_walk_of_a_removed_cgroup_is_over() {
+    let cgroup = FixtureCgroup::new("walks-removed");
+    let (above, below) = (cgroup.mkdir("above"), cgroup.mkdir("above/below"));
+    let placed = Placed::new();
+    let object = placed.put("walks", &object("walks", &[]));
+    promptly("loaded", || placed.status_of(&object)["live"] == true);
+    let views = ["itself", "walk.pre-order", "post", "up", "first"];
+    let dir = placed.mount.dir_of(&above);
+    let open = views.map(|view| File::open(dir.join(view)).expect("open"));
+    let mut buffer = [0; 4096];
+    for file in &open {
+        assert!(file.read_at(&mut buffer, 0).expect("read") > 0);
+    }
+    // The links are of the cgroup above, and shall not show one that went below it.
+    fs::remove_dir(&below).expect("rmdir");
+    let (lines, epilogue) = walk(&dir.join("walk.pre-order"));
+    assert!(epilogue && lines == [(0, id(&above))], "{lines:?}");
+    fs::remove_dir(&above).expect("rmdir");
+    for (file, view) in open.iter().zip(views) {
+        let error = file.read_at(&mut buffer, 0).expect_err(view);
+        assert_eq!(error.raw_os_error(), Some(libc::ENODEV), "{view}");
+    }
+}
