@@ -135,6 +135,12 @@ impl CgviewFs {
 
     fn paths(&self, root: CgroupId, rows: Rows<'_>) -> Arc<Paths> {
         let last = self.last_paths.lock().clone();
+        if let Some(last) = last
+            .as_ref()
+            .filter(|last| last.are_of(&self.mirror, root, rows))
+        {
+            return Arc::clone(last);
+        }
         let paths = Arc::new(Paths::of(&self.mirror, root, rows, last.as_deref()));
         *self.last_paths.lock() = Some(Arc::clone(&paths));
         paths

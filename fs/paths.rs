@@ -52,6 +52,19 @@ impl Paths {
         paths
     }
 
+    /// Whether these are the paths of these rows, of a sweep of `root`.
+    pub(super) fn are_of(&self, mirror: &Mirror, root: CgroupId, rows: Rows<'_>) -> bool {
+        self.root == root
+            && self.of_rows.len() == rows.len()
+            && mirror.with_names(|names| names.renames() == self.renames)
+            && self.are_all_of(rows.iter().map(|row| row.id))
+    }
+
+    fn are_all_of(&self, ids: impl Iterator<Item = u64>) -> bool {
+        let mut known = self.of_rows.iter().zip(ids);
+        known.all(|(path, id)| path.id == id && path.start != path.end)
+    }
+
     /// Each named row with its path.
     pub(super) fn rows<'a>(&'a self, rows: Rows<'a>) -> impl Iterator<Item = render::Row<'a>> {
         let named = self.of_rows.iter().zip(rows.iter());
@@ -186,6 +199,15 @@ mod tests {
             found(&last, &[64, 99]),
             [Some("64".into()), Some("99".into())]
         );
+    }
+
+    #[test]
+    fn paths_stay_as_long_as_the_rows_do() {
+        let mut last = paths([1, 2, 3]);
+        assert!(last.are_all_of([1, 2, 3].into_iter()));
+        assert!(!last.are_all_of([1, 4, 3].into_iter()));
+        last.of_rows[1].start = last.of_rows[1].end;
+        assert!(!last.are_all_of([1, 2, 3].into_iter()));
     }
 
     #[test]

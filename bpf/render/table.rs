@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::escape::{self, word, word_width};
+use super::escape::{word, word_width};
 use super::field::Value;
 use super::histogram::Summary;
 use super::number::{digits, digits_before, hundredths_before, signed_before};
@@ -93,11 +93,7 @@ impl Table<'_> {
     }
 
     fn measure(&self, lines: &[Row<'_>]) -> Shape {
-        let widths = lines.iter().map(|line| word_width(line.path));
-        let path_width = widths
-            .filter(|width| *width <= MAX_PATH_WIDTH)
-            .max()
-            .unwrap_or(0);
+        let path_widths: Vec<_> = lines.iter().map(|line| word_width(line.path)).collect();
         let mut values = vec![Values::NONE; self.plan.columns.len()];
         for (number, block) in lines.chunks(BLOCK_LINES).enumerate() {
             for (column, values) in self.plan.columns.iter().zip(&mut values) {
@@ -106,13 +102,14 @@ impl Table<'_> {
                 });
             }
         }
-        Shape::new(path_width, &self.plan.columns, &values)
+        Shape::new(path_widths, &self.plan.columns, &values)
     }
 
     fn block(&self, shape: &Shape, first: usize, block: &[Row<'_>], out: &mut Vec<u8>) {
         let mut starts = [0; BLOCK_LINES];
-        for (line, start) in block.iter().zip(&mut starts) {
-            *start = shape.line(line.path, out);
+        let widths = shape.path_widths.iter().skip(first);
+        for ((line, width), start) in block.iter().zip(widths).zip(&mut starts) {
+            *start = shape.line(line.path, *width, out);
         }
         let columns = self.plan.columns.iter().zip(&shape.cells);
         for (column, Place { end, .. }) in columns.filter(|(_, cell)| !cell.is_constant) {
@@ -219,7 +216,10 @@ struct Place {
 
 /// What all lines have in common.
 struct Shape {
+    /// Of the first column.
     path_width: usize,
+    /// Of each line's path.
+    path_widths: Vec<usize>,
     /// Of each column of the plan.
     cells: Vec<Place>,
     /// A line behind its path: blanks, and the values that are the same in all lines. Most of a
@@ -228,7 +228,11 @@ struct Shape {
 }
 
 impl Shape {
-    fn new(path_width: usize, columns: &[Column], values: &[Values]) -> Self {
+    fn new(path_widths: Vec<usize>, columns: &[Column], values: &[Values]) -> Self {
+        let usual = path_widths.iter().filter(|width| **width <= MAX_PATH_WIDTH);
+        let path_width = usual
+            .max()
+            .map_or(PATH_HEADER.len(), |width| PATH_HEADER.len().max(*width));
         let mut end = 0;
         let cells = columns.iter().zip(values).map(|(column, values)| {
             end += 1 + values.width().max(column.key.len());
@@ -246,14 +250,15 @@ impl Shape {
         }
         tail.push(b'\n');
         Shape {
-            path_width: path_width.max(PATH_HEADER.len()),
+            path_width,
+            path_widths,
             cells,
             tail,
         }
     }
 
     fn header(&self, plan: &Plan, out: &mut Vec<u8>) {
-        let start = self.line(PATH_HEADER, out);
+        let start = self.line(PATH_HEADER, PATH_HEADER.len(), out);
         let end = out.len() - 1;
         out[start..end].fill(b' ');
         for (column, cell) in plan.columns.iter().zip(&self.cells) {
@@ -262,11 +267,9 @@ impl Shape {
     }
 
     /// Appends a line with blanks for the values that are not the same in all, to be written over;
-    /// returns where the tail starts.
-    fn line(&self, path: &[u8], out: &mut Vec<u8>) -> usize {
-        let line = out.len();
+    /// returns where the tail starts. `width` is that of the path.
+    fn line(&self, path: &[u8], width: usize, out: &mut Vec<u8>) -> usize {
         word(path, out);
-        let width = escape::width(&out[line..]);
         let start = out.len() + self.path_width.saturating_sub(width);
         out.resize(start, b' ');
         out.extend_from_slice(&self.tail);
