@@ -61,10 +61,10 @@ int BPF_PROG(forks_fork, struct task_struct *parent)
 SEC("?fentry/bpf_rstat_flush")
 int BPF_PROG(forks_flush, struct cgroup *cgrp, struct cgroup *parent)
 {
-	struct forks *total = total_of(cgview_id(cgrp));
-	__u64 forks = total ? __sync_lock_test_and_set(&total->_pending, 0) : 0;
+	__u64 id = cgview_id(cgrp), forks;
+	struct forks *total = bpf_map_lookup_elem(&totals, &id);
 
-	if (!forks)
+	if (!total || !(forks = __sync_lock_test_and_set(&total->_pending, 0)))
 		return 0;
 	__sync_fetch_and_add(&total->forks, forks);
 	total = parent ? total_of(cgview_id(parent)) : NULL;

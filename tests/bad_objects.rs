@@ -8,10 +8,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::objects::{
-    BEING_LOADED, PATIENCE, Placed, eventually_says, is_absent, less_if_emulated, object, promptly,
-    say, says, text,
+    BEING_LOADED, PATIENCE, Placed, eventually_says, is_absent, object, promptly, say, says, text,
 };
-use common::{FixtureCgroup, eventually, run, sh};
+use common::{FixtureCgroup, eventually, less_if_emulated, run, sh};
 
 /// A mount with a view that works.
 fn with_good_view() -> (Placed, PathBuf) {

@@ -11,8 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::footprint::Footprint;
-use common::objects::less_if_emulated;
-use common::{FixtureCgroup, MountedCgview, eventually, id, read, value};
+use common::{FixtureCgroup, MountedCgview, eventually, id, less_if_emulated, read, value};
 
 /// So many cycles show what leaks; an emulated CPU takes minutes for them.
 fn cycles() -> usize {

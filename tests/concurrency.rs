@@ -9,8 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::objects::less_if_emulated;
-use common::{FixtureCgroup, MountedCgview, eventually, value};
+use common::{FixtureCgroup, MountedCgview, eventually, less_if_emulated, value};
 
 /// The cgroups that stay while others come and go.
 const STAYING: usize = 300;

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::objects::{Placed, is_absent, less_if_emulated, object, promptly, say, says, text};
-use common::{FixtureCgroup, id, read};
+use common::objects::{Placed, is_absent, object, promptly, say, says, text};
+use common::{FixtureCgroup, id, less_if_emulated, read};
 
 /// Writes a file in pieces over 600 ms.
 fn write_slowly(path: &Path, bytes: &[u8]) {

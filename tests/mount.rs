@@ -12,8 +12,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::objects::less_if_emulated;
-use common::{CGVIEW, FixtureCgroup, FixtureDir, cgroup_root, eventually, id, run, unique, value};
+use common::{
+    CGVIEW, FixtureCgroup, FixtureDir, cgroup_root, eventually, id, less_if_emulated, run, unique,
+    value,
+};
 use rustix::fs::{FlockOperation, flock, statvfs};
 use rustix::io::Errno;
 

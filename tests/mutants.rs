@@ -11,10 +11,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::objects::{
-    PATIENCE, Placed, eventually_says, less_if_emulated, object, of_origin, say, says, text,
-};
-use common::{eventually, unique};
+use common::objects::{PATIENCE, Placed, eventually_says, object, of_origin, say, says, text};
+use common::{eventually, less_if_emulated, unique};
 
 /// How many mutants are tried: this, and `CGVIEW_MUTANTS` if it is set.
 const MUTANTS: u64 = 1000;

@@ -7,8 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::objects::less_if_emulated;
-use common::{FixtureCgroup, FixtureDir, MountedCgview, eventually, run};
+use common::{FixtureCgroup, FixtureDir, MountedCgview, eventually, less_if_emulated, run};
 
 const LOOKUP: u32 = 1;
 const GETATTR: u32 = 3;

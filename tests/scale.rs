@@ -8,14 +8,13 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
-use common::objects::less_if_emulated;
-use common::{FixtureCgroup, MountedCgview, eventually, id};
+use common::{FixtureCgroup, MountedCgview, eventually, id, less_if_emulated};
 use serde_json::Value;
 
 /// Cgroups in one directory.
 const SIBLINGS: usize = 100;
 
-/// What a file may hold open in [`what_open_files_hold_is_bounded`].
+/// What all open files may hold together.
 const BUDGET_MIB: usize = 1;
 
 /// Makes `count` cgroups below `parent`, and gives the id of each by its path.

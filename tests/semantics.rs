@@ -5,8 +5,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
-use common::objects::less_if_emulated;
-use common::{FixtureCgroup, MountedCgview, id, read, value};
+use common::{FixtureCgroup, MountedCgview, id, less_if_emulated, read, value};
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]

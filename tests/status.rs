@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use common::objects::{
-    Placed, eventually_says, less_if_emulated, object, of_origin, promptly, renamed, say,
-    status_of, text,
+    Placed, eventually_says, object, of_origin, promptly, renamed, say, status_of, text,
 };
-use common::{FixtureCgroup, read, run};
+use common::{FixtureCgroup, less_if_emulated, read, run};
 
 /// `kernel.bpf_stats_enabled`, which is as before after the drop.
 struct RunStatistics(String);

@@ -15,8 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::burn::Burning;
-use common::objects::less_if_emulated;
-use common::{FixtureCgroup, MountedCgview, eventually, id, read};
+use common::{FixtureCgroup, MountedCgview, eventually, id, less_if_emulated, read};
 use serde_json::Value;
 
 /// The lines of a `.tree.json`: paths and members.

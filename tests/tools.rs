@@ -14,8 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::burn::Burning;
-use common::objects::less_if_emulated;
-use common::{FixtureCgroup, MountedCgview, eventually, id, run};
+use common::{FixtureCgroup, MountedCgview, eventually, id, less_if_emulated, run};
 
 /// Names that somebody will give a cgroup one day, as JSON strings and as words of a table. A
 /// newline is not among them: the kernel refuses it.

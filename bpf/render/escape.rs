@@ -46,7 +46,7 @@ pub(super) fn word_width(bytes: &[u8]) -> usize {
 }
 
 /// How many characters a UTF-8 text has.
-pub(super) fn width(text: &[u8]) -> usize {
+fn width(text: &[u8]) -> usize {
     text.iter().filter(|b| **b & 0xc0 != 0x80).count()
 }
 

@@ -30,6 +30,16 @@ pub fn unique(what: &str) -> String {
     format!("cgview-test-{}-{number}-{what}", std::process::id())
 }
 
+/// Whether this is a guest of tests/vm/run, which does without KVM.
+pub fn is_emulated() -> bool {
+    std::env::var_os("CGVIEW_KERNEL").is_some()
+}
+
+/// `times`, or `emulated` where the CPU is: there everything takes twenty times as long.
+pub fn less_if_emulated<T>(times: T, emulated: T) -> T {
+    if is_emulated() { emulated } else { times }
+}
+
 /// Where cgroup2 is mounted.
 pub fn cgroup_root() -> PathBuf {
     cgview::mirror::find_cgroup2().expect("cgroup2 is mounted")

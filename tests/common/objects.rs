@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{FixtureDir, MountedCgview, eventually, run, unique};
+use super::{FixtureDir, MountedCgview, eventually, is_emulated, run, unique};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -216,16 +216,6 @@ pub fn promptly(what: &str, so: impl FnMut() -> bool) {
     let cpus = std::thread::available_parallelism().expect("CPUs").get();
     let seconds = (1.0 + load / cpus as f64) * if is_emulated() { 30.0 } else { 1.0 };
     eventually(Duration::from_secs_f64(seconds), what, so);
-}
-
-/// Whether this is a guest of tests/vm/run, which does without KVM.
-pub fn is_emulated() -> bool {
-    std::env::var_os("CGVIEW_KERNEL").is_some()
-}
-
-/// `times`, or `emulated` where the CPU is: there everything takes twenty times as long.
-pub fn less_if_emulated<T>(times: T, emulated: T) -> T {
-    if is_emulated() { emulated } else { times }
 }
 
 /// Whether a read gives a text that begins so.
