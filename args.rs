@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::bpf::Places;
+use crate::bpf::{BUILTIN, Builtin, Places};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,9 @@ pub struct Args {
     pub mountpoint: PathBuf,
     /// Stay in the foreground and log to standard error.
     pub foreground: bool,
-    /// Where view objects come from, besides those built in.
+    /// The view objects that come with the program and are to be loaded.
+    pub builtin: Vec<Builtin>,
+    /// Where other view objects come from.
     pub places: Places,
     /// Whether root may remove views by removing their files.
     pub manage: bool,
@@ -63,6 +65,8 @@ cgview [SOURCE] MOUNTPOINT [-f] [-o OPTION[,OPTION]...]
 
 const OPTIONS: &str = "\
 Options after -o:
+  builtin=[NAME[:NAME...]]
+                    only these of the built-in views, or none (all)
   views=DIR[:DIR...]
                     directories with view objects: DIR/X.bpf.o is placed at the root,
                     DIR/system.slice/X.bpf.o at /system.slice (/etc/cgview/views.d if there)
@@ -155,6 +159,7 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Comm
         source,
         mountpoint,
         foreground: line.foreground,
+        builtin: BUILTIN.to_vec(),
         places: Places::default(),
         manage: false,
         max_links: DEFAULT_MAX_LINKS,
@@ -186,11 +191,12 @@ fn apply(option: &str, args: &mut Args) -> Result<(), clap::Error> {
             let mib: NonZeroUsize = number(name, value)?;
             args.max_snapshot_bytes = mib.get().saturating_mul(1 << 20);
         }
-        ("max_links" | "max_snapshot_mib" | "views" | "pins", None) => {
+        ("max_links" | "max_snapshot_mib" | "builtin" | "views" | "pins", None) => {
             return Err(refuse(&format!(
                 "option {name} needs a value: -o {name}=VALUE"
             )));
         }
+        ("builtin", Some(names)) => args.builtin = builtin(names)?,
         ("views", Some(dirs)) => args.places.files.extend(directories(name, dirs)?),
         ("pins", Some(dirs)) => args.places.pins.extend(directories(name, dirs)?),
         ("manage", None) => args.manage = true,
@@ -248,6 +254,20 @@ fn is_generic(option: &str, name: &str) -> bool {
     flag || matches!(name, "user_id" | "group_id" | "rootmode" | "comment")
         || name.starts_with("x-")
         || name.starts_with("X-")
+}
+
+/// The built-in objects with these names, which are separated by colons.
+fn builtin(list: &str) -> Result<Vec<Builtin>, clap::Error> {
+    let names: Vec<&str> = list.split(':').filter(|name| !name.is_empty()).collect();
+    let known: Vec<&str> = BUILTIN.iter().map(|(name, _)| *name).collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+        let known = known.join(", ");
+        return Err(refuse(&format!(
+            "option builtin: there is no built-in view {name:?} ({known})"
+        )));
+    }
+    let wanted = BUILTIN.iter().filter(|(name, _)| names.contains(name));
+    Ok(wanted.copied().collect())
 }
 
 /// Directories separated by colons; they have to be there, which defaults need not.
@@ -316,12 +336,26 @@ mod tests {
     }
 
     #[test]
+    fn builtin_views_are_chosen_by_name() {
+        let names = |line: &str| -> Vec<&str> {
+            let builtin = mount(line).builtin.into_iter();
+            builtin.map(|(name, _)| name).collect()
+        };
+        assert_eq!(names("cgview /mnt/x"), ["stats", "vmscan"]);
+        assert_eq!(names("cgview /mnt/x -o builtin=vmscan"), ["vmscan"]);
+        assert_eq!(names("cgview /mnt/x -o builtin=vmscan:stats,ro").len(), 2);
+        assert!(names("cgview /mnt/x -o builtin=").is_empty());
+    }
+
+    #[test]
     fn an_unknown_option_is_refused_by_name() {
         for line in [
             "cgview /mnt/x -o bogus",
             "cgview /mnt/x -o max_links=0",
             "cgview /mnt/x -o max_links",
             "cgview /mnt/x -o rw,viws=/x",
+            "cgview /mnt/x -o builtin",
+            "cgview /mnt/x -o builtin=stats:bogus",
         ] {
             let error = command(line).expect_err(line).to_string();
             let option = line.rsplit([' ', ',']).next().expect("an option");

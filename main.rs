@@ -123,7 +123,7 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
     let catalog = Arc::new(Catalog::default());
     let shelf: Arc<dyn Shelf> = Arc::<Catalog>::clone(&catalog);
     let inventory = Arc::new(Inventory::new(engine, shelf));
-    inventory.load_builtin()?;
+    inventory.load_builtin(&args.builtin)?;
     let watch = Watch::start(Arc::clone(&inventory), args.places.clone())?;
     let filesystem = CgviewFs::new(
         mirror,

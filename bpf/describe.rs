@@ -10,18 +10,28 @@ use super::layout::{self, Tags};
 use super::manifest::{Keep, Manifest, MapInfo, Meaning, Order, ProgramInfo, Record, ViewInfo};
 use super::object::LeftOut;
 
-/// The object in `elf`, which is open too. What is left out is told as missing.
+/// An object's types and the words of its author on them.
+pub(super) struct Types<'a> {
+    pub(super) btf: Option<Btf<'a>>,
+    pub(super) tags: Tags,
+}
+
+impl<'a> Types<'a> {
+    /// Those of the object in `elf`, which may have none.
+    pub(super) fn of(elf: &'a [u8]) -> Result<Types<'a>, String> {
+        let btf = Btf::from_raw("view", elf).map_err(|error| error.to_string())?;
+        let tags = btf.as_ref().map(Tags::collect).unwrap_or_default();
+        Ok(Types { btf, tags })
+    }
+}
+
+/// The open object. What is left out is told as missing.
 pub(super) fn describe(
     open: &OpenObject,
-    elf: &[u8],
+    types: &Types<'_>,
     left_out: &LeftOut,
 ) -> Result<Manifest, String> {
-    let btf = Btf::from_raw("view", elf).map_err(|error| error.to_string())?;
-    let tagged = btf.as_ref().map(|btf| Tagged {
-        btf,
-        tags: Tags::collect(btf),
-    });
-    let tag = |program: &str, key: &str| tagged.as_ref()?.tags.function(program, key);
+    let tag = |program: &str, key: &str| types.tags.function(program, key);
     let mut manifest = Manifest::default();
     let mut sweeps = Vec::new();
     let mut walks = Vec::new();
@@ -32,7 +42,7 @@ pub(super) fn describe(
         } else if let Some(of) = tag(&info.name, "walk") {
             walks.push((of, info));
         } else if is_view(&info.section) {
-            let view = view_info(tagged.as_ref(), info)?;
+            let view = view_info(types, info)?;
             if manifest.views.iter().any(|other| other.name == view.name) {
                 return Err(format!("two of its views are called {}", view.name));
             }
@@ -51,8 +61,7 @@ pub(super) fn describe(
     }
     for map in open.maps() {
         let name = map.name().to_string_lossy().into_owned();
-        let tags = tagged.as_ref().map(|tagged| &tagged.tags);
-        let kept = tags.is_some_and(|tags| tags.is_variable(&name, "keep"));
+        let kept = types.tags.is_variable(&name, "keep");
         manifest.maps.push(MapInfo {
             name,
             size_bytes: 0,
@@ -62,19 +71,11 @@ pub(super) fn describe(
     Ok(manifest)
 }
 
-/// An object's types and the words of its author on them.
-struct Tagged<'a> {
-    btf: &'a Btf<'a>,
-    tags: Tags,
-}
-
-fn view_info(tagged: Option<&Tagged<'_>>, program: ProgramInfo) -> Result<ViewInfo, String> {
-    let tag = |key: &str| tagged?.tags.function(&program.name, key);
+fn view_info(types: &Types<'_>, program: ProgramInfo) -> Result<ViewInfo, String> {
+    let tag = |key: &str| types.tags.function(&program.name, key);
     let refuse = |why: String| format!("record view {}: {why}", program.name);
-    let record = match (tag("record"), tagged) {
-        (Some(of), Some(Tagged { btf, tags })) => {
-            Some(layout::record(btf, tags, of).map_err(refuse)?)
-        }
+    let record = match (tag("record"), &types.btf) {
+        (Some(of), Some(btf)) => Some(layout::record(btf, &types.tags, of).map_err(refuse)?),
         _ => None,
     };
     let order = order(tag("order"))?;

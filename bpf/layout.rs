@@ -13,6 +13,7 @@ use super::manifest::{Field, Kind, Meaning, Record, Scale, Unit};
 const PREFIX: &str = "cgview:";
 
 /// The `cgview:` tags of an object.
+#[derive(Default)]
 pub(super) struct Tags {
     of_functions: HashMap<String, Vec<String>>,
     of_variables: HashMap<String, Vec<String>>,
@@ -21,11 +22,7 @@ pub(super) struct Tags {
 
 impl Tags {
     pub(super) fn collect(btf: &Btf<'_>) -> Tags {
-        let mut tags = Tags {
-            of_functions: HashMap::new(),
-            of_variables: HashMap::new(),
-            of_members: HashMap::new(),
-        };
+        let mut tags = Tags::default();
         for tag in btf.type_by_kind::<DeclTag<'_>>() {
             let text = tag.name().map(|name| name.to_string_lossy().into_owned());
             let Some(text) = text.as_deref().and_then(|text| text.strip_prefix(PREFIX)) else {

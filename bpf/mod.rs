@@ -26,5 +26,8 @@ pub use links::{LinkCounts, Links};
 pub use sweep::{Row, Rows};
 pub use view::{Engine, Object, Runs, Settings, View, check};
 
-/// The objects that come with the program: their names and contents.
-pub const BUILTIN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
+/// A view object that comes with the program: its name and its contents.
+pub type Builtin = (&'static str, &'static [u8]);
+
+/// All of them.
+pub const BUILTIN: &[Builtin] = include!(concat!(env!("OUT_DIR"), "/builtin.rs"));

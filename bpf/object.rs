@@ -2,6 +2,7 @@
 //! pin. Runs in a process of its own ([`super::loader`] starts it), so that an object which
 //! crashes libbpf takes nobody along; what outlives the process are the pins.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -10,8 +11,9 @@ use std::path::Path;
 use std::str::FromStr;
 
 use libbpf_rs::{MapCore as _, MapType, Object, ObjectBuilder, OpenObject};
+use memchr::memmem;
 
-use super::describe::describe;
+use super::describe::{Types, describe};
 use super::manifest::{Manifest, Order, ProgramInfo};
 use super::{attach, libbpf_log, maps, rodata, sweep};
 use crate::sys;
@@ -60,7 +62,7 @@ pub fn load(elf: &[u8], target: Option<&Target<'_>>) -> Manifest {
                 return Manifest {
                     error: Some(reason),
                     ..open(elf)
-                        .and_then(|open| describe(&open, elf, &left_out))
+                        .and_then(|open| describe(&open, &Types::of(elf)?, &left_out))
                         .unwrap_or_default()
                 };
             }
@@ -83,10 +85,11 @@ fn attempt(
 ) -> Result<Manifest, Failure> {
     libbpf_log::start();
     let mut open = open(elf).map_err(Failure::Object)?;
-    let optional = plan(&mut open, left_out)?;
+    let types = Types::of(elf).map_err(Failure::Object)?;
+    let optional = plan(&mut open, &types, left_out)?;
     maps::limit(&open).map_err(Failure::Object)?;
-    rodata::set(&mut open, elf, left_out).map_err(Failure::Object)?;
-    let mut manifest = describe(&open, elf, left_out).map_err(Failure::Object)?;
+    rodata::set(&mut open, types.btf.as_ref(), left_out).map_err(Failure::Object)?;
+    let mut manifest = describe(&open, &types, left_out).map_err(Failure::Object)?;
     if let Some(target) = target {
         carry_over(&mut open, target.previous, &mut manifest);
     }
@@ -141,7 +144,11 @@ fn open(elf: &[u8]) -> Result<OpenObject, String> {
 }
 
 /// Decides what to load; returns the names of the optional programs that are tried.
-fn plan(open: &mut OpenObject, left_out: &mut LeftOut) -> Result<Vec<String>, Failure> {
+fn plan(
+    open: &mut OpenObject,
+    types: &Types<'_>,
+    left_out: &mut LeftOut,
+) -> Result<Vec<String>, Failure> {
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         let supported =
@@ -153,18 +160,31 @@ fn plan(open: &mut OpenObject, left_out: &mut LeftOut) -> Result<Vec<String>, Fa
             left_out.insert(name, reason);
         }
     }
+    let kernel_btf = LazyCell::new(|| fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default());
     let mut optional = Vec::new();
     for mut program in open.progs_mut() {
         if program.autoload() {
             continue;
         }
         let name = program.name().to_string_lossy().into_owned();
-        if !left_out.contains_key(&name) {
+        // A load that is known to fail is spared, for it is everything once more.
+        let kfunc = types.tags.function(&name, "kfunc");
+        let missing = kfunc.filter(|kfunc| !may_have(&kernel_btf, kfunc));
+        if let Some(kfunc) = missing {
+            left_out.insert(name, format!("this kernel has no kfunc {kfunc}"));
+        } else if !left_out.contains_key(&name) {
             program.set_autoload(true);
             optional.push(name);
         }
     }
     Ok(optional)
+}
+
+/// Whether the kernel's own BTF may have a function of that name, by a look at its strings: to
+/// parse it takes longer. True when it cannot be told.
+fn may_have(kernel_btf: &[u8], function: &str) -> bool {
+    let string = format!("\0{function}\0");
+    kernel_btf.is_empty() || memmem::find(kernel_btf, string.as_bytes()).is_some()
 }
 
 /// Fills in what the kernel made of programs and maps.

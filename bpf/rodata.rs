@@ -1,12 +1,13 @@
 //! The variables of the authoring header that the loader sets before an object is loaded:
 //! `cgview_nr_cpus`, `cgview_page_bytes`, and `cgview_has_X` for an optional program or map called X.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
 use libbpf_rs::OpenObject;
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{DataSec, Var};
+
+use super::object::LeftOut;
 
 const NR_CPUS: &str = "cgview_nr_cpus";
 const PAGE_BYTES: &str = "cgview_page_bytes";
@@ -16,10 +17,10 @@ const HAS: &str = "cgview_has_";
 /// that are not there.
 pub(super) fn set(
     open: &mut OpenObject,
-    elf: &[u8],
-    left_out: &BTreeMap<String, String>,
+    btf: Option<&Btf<'_>>,
+    left_out: &LeftOut,
 ) -> Result<(), String> {
-    let Some(btf) = Btf::from_raw("view", elf).map_err(|error| error.to_string())? else {
+    let Some(btf) = btf else {
         return Ok(());
     };
     let Some(section) = btf.type_by_name::<DataSec<'_>>(".rodata") else {

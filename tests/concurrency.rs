@@ -38,7 +38,7 @@ fn each_pass_at_any_sizes_is_one_run() {
     }
     let mount = MountedCgview::of(&cgroup);
     let file = &mount.join("stats.tree.json");
-    let end = Instant::now() + Duration::from_secs(less_if_emulated(8, 3));
+    let end = Instant::now() + Duration::from_secs(less_if_emulated(8, 2));
     thread::scope(|scope| {
         scope.spawn(|| {
             for number in (0..).take_while(|_| Instant::now() < end) {

@@ -68,8 +68,8 @@ impl Shown {
         let views = FixtureDir::new("views");
         let object = views.path().join(format!("{name}.bpf.o"));
         compile(&sources(dir)[name], &object);
-        let option = format!("views={}", views.path().display());
-        let mount = MountedCgview::with(&["-o".as_ref(), option.as_ref()]);
+        let option = format!("builtin=stats,views={}", views.path().display());
+        let mount = MountedCgview::with(&["-o", &option]);
         Shown { mount, _dir: views }
     }
 

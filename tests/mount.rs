@@ -13,8 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    CGVIEW, FixtureCgroup, FixtureDir, cgroup_root, eventually, id, less_if_emulated, run, unique,
-    value,
+    CGVIEW, FixtureCgroup, FixtureDir, STATS, cgroup_root, eventually, id, less_if_emulated, run,
+    unique, value,
 };
 use rustix::fs::{FlockOperation, flock, statvfs};
 use rustix::io::Errno;
@@ -77,9 +77,9 @@ impl Mountpoint {
         run("timeout", ["60", CGVIEW].into_iter().chain(arguments))
     }
 
-    /// The same, which has to succeed.
+    /// The same with `stats` alone, which has to succeed.
     fn mounted(&self, arguments: &[&str]) -> u32 {
-        succeeds(&self.cgview(arguments));
+        succeeds(&self.cgview(&[&STATS, arguments].concat()));
         self.check_serves();
         let daemons = self.daemons();
         assert_eq!(daemons.len(), 1);
@@ -629,7 +629,8 @@ fn a_mountpoint_may_be_named_by_anything() {
     for name in ["a b", "dash-x2d", "quote\"'$(x)", "dot.1", &"l".repeat(200)] {
         let path = parent.path().join(name);
         fs::create_dir(&path).expect("mkdir");
-        succeeds(&run(CGVIEW, [path.as_os_str()]));
+        let [option, value] = STATS.map(OsStr::new);
+        succeeds(&run(CGVIEW, [option, value, path.as_os_str()]));
         assert_eq!(id(&path), id(&cgroup_root()));
         succeeds(&run("umount", [path.as_os_str()]));
         let ended = || fs::read_dir(&path).is_ok_and(|mut list| list.next().is_none());

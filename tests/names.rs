@@ -115,7 +115,7 @@ fn every_form_bears_any_name() {
     let cgroup = FixtureCgroup::new("forms");
     let names = awkward();
     names.iter().for_each(|name| drop(cgroup.mkdir(name)));
-    let mount = MountedCgview::of(&cgroup);
+    let mount = MountedCgview::of_with(&cgroup, &[]);
     let inner = FixtureCgroup::at(cgroup.path().join("inner"));
     names.iter().for_each(|name| drop(inner.mkdir(name)));
     let dir = mount.dir_of(inner.path());

@@ -32,8 +32,8 @@ impl Pinned {
         let bpffs = Bpffs(dir);
         let pins = bpffs.0.path().join("views");
         fs::create_dir(&pins).expect("mkdir in bpffs");
-        let option = format!("pins={}", pins.display());
-        let mount = MountedCgview::with(&["-o".as_ref(), option.as_ref()]);
+        let option = format!("builtin=,pins={}", pins.display());
+        let mount = MountedCgview::with(&["-o", &option]);
         Pinned { mount, bpffs }
     }
 

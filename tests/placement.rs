@@ -5,8 +5,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::objects::{Placed, eventually_says, is_absent, promptly, say, says, text};
-use common::{FixtureCgroup, id, read};
+use common::objects::{Placed, eventually_says, is_absent, promptly, say, says, status, text};
+use common::{FixtureCgroup, MountedCgview, id, read};
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
@@ -114,9 +114,32 @@ fn of_two_objects_at_one_place_the_first_by_name_wins_and_the_other_says_so() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
+fn only_the_builtin_views_that_are_asked_for_are_loaded() {
+    for (builtin, expected) in [("", &[] as &[&str]), ("vmscan", &["vmscan"])] {
+        let mount = MountedCgview::with(&["-o", &format!("builtin={builtin}")]);
+        for view in ["stats", "vmscan"] {
+            let there = !is_absent(&mount.join(view));
+            assert_eq!(there, expected.contains(&view), "{view} of {builtin:?}");
+        }
+        let objects = status(&mount)["objects"].clone();
+        let origins: Vec<String> = objects
+            .as_array()
+            .expect("objects")
+            .iter()
+            .map(|o| text(&o["origin"]))
+            .collect();
+        let builtin = origins
+            .iter()
+            .filter_map(|origin| origin.strip_prefix("builtin:"));
+        assert_eq!(builtin.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn a_users_view_hides_a_builtin_one_which_comes_back() {
     let cgroup = FixtureCgroup::new("builtin");
-    let placed = Placed::new();
+    let placed = Placed::with(",builtin=stats");
     let view = placed.mount.dir_of(cgroup.path()).join("stats");
     assert!(says(&view, "id "));
     let json = view.with_extension("json");

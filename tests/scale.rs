@@ -105,8 +105,8 @@ fn what_open_files_hold_is_bounded() {
     let cgroup = FixtureCgroup::new("bounded");
     cgroup.mkdir("all");
     populate(&cgroup, 1_000);
-    let option = format!("max_snapshot_mib={BUDGET_MIB}");
-    let mount = MountedCgview::with(&["-o".as_ref(), option.as_ref()]);
+    let option = format!("builtin=stats,max_snapshot_mib={BUDGET_MIB}");
+    let mount = MountedCgview::with(&["-o", &option]);
     let dir = mount.dir_of(cgroup.path());
     let open = || -> io::Result<(File, usize)> {
         let mut file = File::open(dir.join("all/stats.tree"))?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::resident::Resident;
 use common::watched::{EVENTS, Watched, same_as};
-use common::{FixtureCgroup, MountedCgview, eventually, has_controller, value};
+use common::{FixtureCgroup, MountedCgview, eventually, has_controller, less_if_emulated, value};
 
 /// How user and system time share the exact usage comes from ticks, and depends on when it was asked
 /// for before: ours and that of cpu.stat stay some ticks apart, more where a guest's ticks come late.
@@ -28,7 +28,7 @@ fn nr_threads_counts_the_threads_of_the_cgroup_alone() {
     for child in &children {
         fs::write(child.join("cgroup.type"), "threaded").expect("threaded");
     }
-    let script = "exec python3 -c 'import threading, time\n\
+    let script = "exec python3 -S -c 'import threading, time\n\
                   for _ in range(7): threading.Thread(target=time.sleep, args=(999,)).start()'";
     let resident = Resident::new(cgroup.path(), script);
     let tasks = PathBuf::from(format!("/proc/{}/task", resident.pid()));
@@ -66,7 +66,7 @@ fn cpu_time_is_that_of_cpu_stat_while_it_runs() {
     let parent = Watched::new(&mount, cgroup.path());
     let child = Watched::new(&mount, &child);
     let _busy = Resident::new(&child.cgroup, "while :; do read -r _ </proc/version; done");
-    for _ in 0..100 {
+    for _ in 0..less_if_emulated(100, 20) {
         for watched in [&parent, &child] {
             let (usage, native) = watched.bracketed("usage_usec", "cpu.stat", "usage_usec");
             assert!(native.contains(&usage), "{usage} not in {native:?}");

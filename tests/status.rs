@@ -40,7 +40,7 @@ fn health(placed: &Placed, figure: &str) -> u64 {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn every_object_and_view_is_told_with_origin_placement_and_state() {
     let cgroup = FixtureCgroup::new("status");
-    let placed = Placed::new();
+    let placed = Placed::with(",builtin=stats");
     let at = Path::new(cgroup.name()).join("below/x");
     let good = placed.put(&at, &object("stranger", &[]));
     let bad = placed.put("bad", &object("refused", &[]));
@@ -179,7 +179,7 @@ fn runs_and_their_mean_time_are_told_while_the_kernel_counts_them() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn the_health_figures_move() {
     let cgroup = FixtureCgroup::new("health");
-    let placed = Placed::new();
+    let placed = Placed::with(",builtin=stats");
     let (cgroups, watches) = (health(&placed, "cgroups"), health(&placed, "watches"));
     let (events, links) = (health(&placed, "events"), health(&placed, "links"));
     let children: Vec<_> = (0..20).map(|n| cgroup.mkdir(n.to_string())).collect();

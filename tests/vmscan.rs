@@ -82,7 +82,7 @@ fn a_parent_has_its_own_reclaims_and_its_childrens() {
     let tree = FixtureCgroup::new("vmscan");
     let middle = FixtureCgroup::at(tree.path().join("middle"));
     let leaves = [middle.mkdir("leaf1"), middle.mkdir("leaf2")];
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::with(&["-o", "builtin=vmscan"]);
     for leaf in &leaves {
         assert_eq!(delay(&mount, leaf, "reclaims"), 0);
         reclaim(leaf);
@@ -107,7 +107,7 @@ fn a_parent_has_its_own_reclaims_and_its_childrens() {
 fn what_a_removed_child_has_counted_stays_in_its_parents() {
     let tree = FixtureCgroup::new("vmscan-removed");
     let leaf = tree.mkdir("leaf");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::with(&["-o", "builtin=vmscan"]);
     reclaim(&leaf);
     let before = delay(&mount, tree.path(), "reclaims");
     assert!(before > 0);
@@ -121,7 +121,7 @@ fn what_a_removed_child_has_counted_stays_in_its_parents() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn a_cgroup_that_never_reclaimed_has_zero() {
     let cgroup = FixtureCgroup::new("vmscan-idle");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::with(&["-o", "builtin=vmscan"]);
     assert_eq!(delay(&mount, cgroup.path(), "reclaims"), 0);
     assert_eq!(delay(&mount, cgroup.path(), "reclaim_delay_usec"), 0);
 }

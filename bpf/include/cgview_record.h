@@ -193,7 +193,8 @@ static __always_inline void cgview__rcu_unlock(void)
 		bpf_rcu_read_unlock();                                                             \
 	}                                                                                          \
                                                                                                    \
-	int view##_sweep(struct cgview_sweep *args) cgview__tag("sweep=" #view);                   \
+	int view##_sweep(struct cgview_sweep *args) cgview__tag("sweep=" #view)                    \
+		cgview__tag("kfunc=bpf_iter_css_new");                                             \
 	SEC("?syscall")                                                                            \
 	int view##_sweep(struct cgview_sweep *args)                                                \
 	{                                                                                          \

@@ -17,7 +17,7 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use super::manifest::Manifest;
-use super::{BUILTIN, Engine, Error, Object};
+use super::{Builtin, Engine, Error, Object};
 
 pub use watch::Watch;
 
@@ -99,16 +99,16 @@ impl Inventory {
         }
     }
 
-    /// Loads the objects that come with the program.
+    /// Loads objects that come with the program.
     ///
     /// # Errors
     /// When no object can be loaded at all here; one that this kernel does not take is reported
     /// as refused.
-    pub fn load_builtin(&self) -> Result<(), Error> {
+    pub fn load_builtin(&self, builtin: &[Builtin]) -> Result<(), Error> {
         let loaded: Vec<_> = thread::scope(|scope| {
             // Each is a process of its own, so they may as well run side by side.
             let load = |elf| move || self.engine.load("built in", elf, None);
-            let loaders: Vec<_> = BUILTIN
+            let loaders: Vec<_> = builtin
                 .iter()
                 .map(|(_, elf)| scope.spawn(load(elf)))
                 .collect();
@@ -117,7 +117,7 @@ impl Inventory {
                 .map(thread::ScopedJoinHandle::join)
                 .collect()
         });
-        for ((name, _), object) in BUILTIN.iter().zip(loaded) {
+        for ((name, _), object) in builtin.iter().zip(loaded) {
             let object = object.map_err(|_| Error::Loader {
                 object: (*name).to_owned(),
                 source: io::Error::other("its thread panicked"),

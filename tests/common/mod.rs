@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::mount::{UnmountFlags, unmount};
+
 /// The program under test.
 pub const CGVIEW: &str = env!("CARGO_BIN_EXE_cgview");
 
@@ -156,6 +158,9 @@ impl Drop for FixtureDir {
     }
 }
 
+/// Most tests need no other view. To load one takes an emulated CPU half a second.
+pub const STATS: [&str; 2] = ["-o", "builtin=stats"];
+
 /// A mounted cgview with a mountpoint of its own, unmounted on drop.
 pub struct MountedCgview {
     daemon: Child,
@@ -165,20 +170,33 @@ pub struct MountedCgview {
 }
 
 impl MountedCgview {
-    /// Mounts the whole of cgroup2.
+    /// Mounts the whole of cgroup2, with `stats` alone.
     pub fn new() -> MountedCgview {
-        MountedCgview::with(&[])
+        MountedCgview::with(&STATS)
     }
 
-    /// Mounts a cgroup and what is below, so that others' cgroups make no difference.
+    /// Mounts a cgroup and what is below, so that others' cgroups make no difference; with `stats`
+    /// alone.
     pub fn of(cgroup: &FixtureCgroup) -> MountedCgview {
-        let mut mounted = MountedCgview::with(&[cgroup.path().as_os_str()]);
+        MountedCgview::of_with(cgroup, &STATS)
+    }
+
+    /// The same with these arguments.
+    pub fn of_with(cgroup: &FixtureCgroup, arguments: &[&str]) -> MountedCgview {
+        let mut arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+        arguments.push(cgroup.path().as_os_str());
+        let mut mounted = MountedCgview::with(&arguments);
         mounted.source = cgroup.path().to_owned();
         mounted
     }
 
+    /// Mounts the whole of cgroup2, as without any option.
+    pub fn with_all_views() -> MountedCgview {
+        MountedCgview::with(&[""; 0])
+    }
+
     /// Mounts with these arguments in front of the mountpoint: a source, or options.
-    pub fn with(arguments: &[&OsStr]) -> MountedCgview {
+    pub fn with(arguments: &[impl AsRef<OsStr>]) -> MountedCgview {
         let mountpoint = FixtureDir::new("mnt");
         let log = mountpoint.path().with_extension("log");
         let daemon = start(arguments, mountpoint.path(), &log);
@@ -284,7 +302,7 @@ fn start(arguments: &[impl AsRef<OsStr>], mountpoint: &Path, log: &Path) -> Chil
 
 impl Drop for MountedCgview {
     fn drop(&mut self) {
-        let _ = run("umount", ["-l".as_ref(), self.path().as_os_str()]);
+        let _ = unmount(self.path(), UnmountFlags::DETACH);
         let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
             if let Ok(Some(_)) = self.daemon.try_wait() {

@@ -114,8 +114,9 @@ pub struct Placed {
 }
 
 impl Placed {
+    /// Without built-in views.
     pub fn new() -> Placed {
-        Placed::with("")
+        Placed::with(",builtin=")
     }
 
     /// With more options, which begin with a comma.

@@ -45,15 +45,15 @@ pub const WHOLE: [Reader; 24] = [
     ),
     reader(
         "python read()",
-        r#"python3 -c 'import sys; sys.stdout.write(open(sys.argv[1]).read())' "$1""#,
+        r#"python3 -S -c 'import sys; sys.stdout.write(open(sys.argv[1]).read())' "$1""#,
     ),
     reader(
         "python copyfile",
-        r#"python3 -c 'import shutil, sys; shutil.copyfile(*sys.argv[1:])' "$1" "$2/copy"; cat "$2/copy""#,
+        r#"python3 -S -c 'import shutil, sys; shutil.copyfile(*sys.argv[1:])' "$1" "$2/copy"; cat "$2/copy""#,
     ),
     reader(
         "python select",
-        r#"python3 -c '
+        r#"python3 -S -c '
 import os, select, sys
 fd = os.open(sys.argv[1], os.O_RDONLY)
 poll = select.poll()
@@ -66,7 +66,7 @@ while True:
     ),
     reader(
         "steps of 3 bytes, then the rest",
-        r#"python3 -c '
+        r#"python3 -S -c '
 import os, sys
 fd = os.open(sys.argv[1], os.O_RDONLY)
 parts = [os.read(fd, 3) for _ in range(100)]
@@ -119,10 +119,10 @@ fn uutils_cat() -> PathBuf {
     found.expect("there is no uutils cat: tests/run.sh installs it")
 }
 
-/// Runs a python script; its standard output.
+/// Runs a python script; its standard output. Without `site`, most of its start.
 pub fn python(script: &str, arguments: &[&OsStr]) -> Vec<u8> {
     let output = Command::new("python3")
-        .args(["-c", script])
+        .args(["-S", "-c", script])
         .args(arguments)
         .stdin(Stdio::null())
         .output()
