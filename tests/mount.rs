@@ -384,6 +384,7 @@ fn of_two_at_once_one_is_refused() {
     let point = Mountpoint::new();
     let start = || -> Child {
         Command::new(CGVIEW)
+            .args(STATS)
             .arg(point.path())
             .stdin(Stdio::null())
             .stderr(Stdio::null())

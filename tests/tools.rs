@@ -82,7 +82,7 @@ fn tool(words: &[&str], file: &Path) -> String {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn jq_reads_every_json_file() {
     let cgroup = awkward();
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::with_all_views();
     let views = mount.join(".cgview/views");
     for view in names(&views) {
         let schema = views.join(&view).join("schema.json");
@@ -129,7 +129,7 @@ fn jq_reads_names_back() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn the_raw_record_has_the_size_that_the_schema_says() {
     let cgroup = FixtureCgroup::new("raw");
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::with_all_views();
     let views = mount.join(".cgview/views");
     for file in whole_tree(&mount) {
         let view = file.file_stem().and_then(OsStr::to_str).expect("a view");
@@ -144,7 +144,7 @@ fn the_raw_record_has_the_size_that_the_schema_says() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn promtool_has_no_complaint() {
     let cgroup = awkward();
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::with_all_views();
     let mut files = whole_tree(&mount);
     for (name, ..) in NAMES {
         let dir = mount.dir_of(&child(cgroup.path(), name));
@@ -213,7 +213,7 @@ fn sample<'a>(scraped: &'a str, series: &str) -> &'a str {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn node_exporter_serves_the_metrics() {
     let cgroup = awkward();
-    let mount = MountedCgview::new();
+    let mount = MountedCgview::with_all_views();
     let exporter = NodeExporter::new(&mount.join(".cgview/prom"));
     let name = cgroup.name().to_str().expect("UTF-8");
     for round in 0..less_if_emulated(3, 1) {
