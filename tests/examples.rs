@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 
 use common::burn::Burning;
 use common::objects::compile_once;
-use common::{FixtureCgroup, FixtureDir, MountedCgview, eventually, id, read, run, value};
+use common::resident::Resident;
+use common::{
+    FixtureCgroup, FixtureDir, MountedCgview, eventually, id, less_if_emulated, read, run, value,
+};
 use serde_json::Value;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
@@ -170,7 +173,7 @@ fn runqlat_accounts_for_the_time_that_no_cpu_was_given() {
     let processes = 2 * cpus();
     let burning = Burning::new(&busy, processes);
     let began = Instant::now();
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(less_if_emulated(3, 2)));
     let json = shown.json(&busy, "runqlat.json");
     let used = usage_usec(&busy);
     let wanted = began.elapsed().as_micros() as f64 * processes as f64;
@@ -356,7 +359,7 @@ fn rows_of_cpus_add_up() {
     let busy = cgroup.mkdir("busy");
     let shown = Shown::example("cpus");
     let _burning = Burning::new(&busy, 2 * cpus());
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(less_if_emulated(2, 1)));
     let rows = shown.json(&busy, "cpus.json");
     let used = usage_usec(&busy);
     let rows = rows.as_array().expect("rows");
@@ -382,6 +385,62 @@ fn rows_of_cpus_add_up() {
     assert_eq!(raw.len(), 24 * cpus());
     let metrics = shown.mount.join(".cgview/prom/cpus.prom");
     common::sh(&format!("promtool check metrics < '{}'", metrics.display()));
+}
+
+#[test]
+#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
+fn psi_tells_on_which_cpu_tasks_wait() {
+    let cgroup = FixtureCgroup::new("psi");
+    let (busy, idle) = (cgroup.mkdir("busy"), cgroup.mkdir("idle"));
+    let shown = Shown::example("psi");
+    let pressure = busy.join("cpu.pressure");
+    if !pressure.exists() {
+        assert_eq!(shown.read(&busy, "psi"), "", "PSI is off");
+        return;
+    }
+    let figure = |cgroup: &Path, cpu: usize, figure: &str| {
+        let rows = shown.json(cgroup, "psi.json");
+        rows[cpu][figure].as_u64().expect(figure)
+    };
+    // Two tasks of one CPU: one of them waits all the time.
+    let spin = "while :; do :; done";
+    let script = format!("taskset -pc 0 $$ >/dev/null; ({spin}) & {spin}");
+    let _resident = Resident::new(&busy, &script);
+    eventually(Duration::from_secs(30), "both are on CPU 0", || {
+        figure(&busy, 0, "running") == 2
+    });
+    let waited = || {
+        let native = read(&pressure).expect("read cpu.pressure");
+        let (_, total) = native
+            .lines()
+            .next()
+            .and_then(|some| some.rsplit_once("total="))
+            .expect("total");
+        let total_usec: u64 = total.parse().expect("usec");
+        (total_usec, figure(&busy, 0, "cpu_some_ns"))
+    };
+    let (native_before, before) = waited();
+    std::thread::sleep(Duration::from_secs(1));
+    let (native_after, after) = waited();
+    let native_usec = (native_after - native_before) as f64;
+    let usec = f64::from((after as u32).wrapping_sub(before as u32)) / 1e3;
+    let share = usec / native_usec;
+    assert!((0.8..1.2).contains(&share), "{usec} of {native_usec} us");
+    let all = shown.json(&busy, "psi.json");
+    assert_eq!(all.as_array().map(Vec::len), Some(cpus()));
+    for cpu in 1..cpus() {
+        assert_eq!(figure(&busy, cpu, "running"), 0);
+    }
+    for cpu in 0..cpus() {
+        assert_eq!(
+            figure(&idle, cpu, "running") + figure(&idle, cpu, "cpu_some_ns"),
+            0
+        );
+    }
+    // The whole machine's account is another than a cgroup's.
+    assert!(figure(&common::cgroup_root(), 0, "running") >= 2);
+    let table = shown.read(cgroup.path(), "psi.tree");
+    assert_eq!(table.lines().count(), 1 + 3 * cpus(), "{table}");
 }
 
 #[test]

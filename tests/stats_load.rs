@@ -66,7 +66,7 @@ fn cpu_time_is_that_of_cpu_stat_while_it_runs() {
     let parent = Watched::new(&mount, cgroup.path());
     let child = Watched::new(&mount, &child);
     let _busy = Resident::new(&child.cgroup, "while :; do read -r _ </proc/version; done");
-    for _ in 0..less_if_emulated(100, 20) {
+    for _ in 0..less_if_emulated(100, 10) {
         for watched in [&parent, &child] {
             let (usage, native) = watched.bracketed("usage_usec", "cpu.stat", "usage_usec");
             assert!(native.contains(&usage), "{usage} not in {native:?}");

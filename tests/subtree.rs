@@ -155,7 +155,7 @@ fn under_churn_every_line_is_a_cgroup_that_existed() {
         for name in ["churn-a", "stable1/churn", "stable19/below/churn"] {
             scope.spawn(|| churn(cgroup.path(), name, &stop, &existed));
         }
-        let deadline = Instant::now() + Duration::from_secs(less_if_emulated(5, 3));
+        let deadline = Instant::now() + Duration::from_secs(less_if_emulated(5, 2));
         while Instant::now() < deadline {
             let tree = tree(&file);
             assert_pre_order(&tree);
@@ -236,7 +236,7 @@ fn sums_are_never_below_the_parts() {
             });
         }
         let mut last: HashMap<String, u64> = HashMap::new();
-        let deadline = Instant::now() + Duration::from_secs(less_if_emulated(5, 3));
+        let deadline = Instant::now() + Duration::from_secs(less_if_emulated(5, 2));
         while Instant::now() < deadline {
             let tree = tree(&file);
             assert_sums(&tree, "usage_usec");

@@ -63,18 +63,24 @@ fn whole_tree(mount: &MountedCgview) -> Vec<PathBuf> {
     files
 }
 
-/// What a tool prints that reads the file by its name; its complaints fail the test.
+/// What a tool prints that reads the file as its standard input; its complaints fail the test.
 fn tool(words: &[&str], file: &Path) -> String {
     let input = fs::File::open(file).unwrap_or_else(|e| panic!("open {}: {e}", file.display()));
-    let output = Command::new(words[0])
-        .args(&words[1..])
-        .stdin(input)
+    output_of(Command::new(words[0]).args(&words[1..]).stdin(input))
+}
+
+/// What jq prints of files that it opens by their names.
+fn jq(filter: &str, files: &[PathBuf]) -> String {
+    output_of(Command::new("jq").arg(filter).args(files))
+}
+
+fn output_of(command: &mut Command) -> String {
+    let output = command
         .output()
-        .unwrap_or_else(|error| panic!("run {}: {error}; tests/run.sh installs it", words[0]));
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; tests/run.sh installs it"));
     let complaints = String::from_utf8_lossy(&output.stderr);
-    let file = file.display();
-    assert!(output.status.success(), "{words:?} {file}: {complaints}");
-    assert_eq!(complaints, "", "{words:?} {file}");
+    assert!(output.status.success(), "{command:?}: {complaints}");
+    assert_eq!(complaints, "", "{command:?}");
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
@@ -83,6 +89,12 @@ fn tool(words: &[&str], file: &Path) -> String {
 fn jq_reads_every_json_file() {
     let cgroup = awkward();
     let mount = MountedCgview::with_all_views();
+    let children = NAMES.map(|(name, ..)| child(cgroup.path(), name));
+    let each = |file: &str| {
+        children
+            .each_ref()
+            .map(|path| mount.dir_of(path).join(file))
+    };
     let views = mount.join(".cgview/views");
     for view in names(&views) {
         let schema = views.join(&view).join("schema.json");
@@ -90,19 +102,13 @@ fn jq_reads_every_json_file() {
             continue;
         }
         assert_eq!(tool(&["jq", "-r", ".view"], &schema), format!("{view}\n"));
-        for (name, ..) in NAMES {
-            let dir = mount.dir_of(&child(cgroup.path(), name));
-            let json = tool(&["jq", "-r", "type"], &dir.join(format!("{view}.json")));
-            assert_eq!(json, "object\n");
-            let tree = tool(&["jq", ".cgroup"], &dir.join(format!("{view}.tree.json")));
-            assert_eq!(tree, "\".\"\n\"child\"\n");
-        }
+        let json = jq("type", &each(&format!("{view}.json")));
+        assert_eq!(json, "\"object\"\n".repeat(NAMES.len()));
+        let tree = jq(".cgroup", &each(&format!("{view}.tree.json")));
+        assert_eq!(tree, "\".\"\n\"child\"\n".repeat(NAMES.len()));
     }
-    for (name, ..) in NAMES {
-        let path = child(cgroup.path(), name);
-        let json = tool(&["jq", ".id"], &mount.dir_of(&path).join("stats.json"));
-        assert_eq!(json, format!("{}\n", id(&path)));
-    }
+    let ids = children.each_ref().map(|path| format!("{}\n", id(path)));
+    assert_eq!(jq(".id", &each("stats.json")), ids.concat());
 }
 
 #[test]
@@ -146,7 +152,7 @@ fn promtool_has_no_complaint() {
     let cgroup = awkward();
     let mount = MountedCgview::with_all_views();
     let mut files = whole_tree(&mount);
-    for (name, ..) in NAMES {
+    for (name, ..) in NAMES.iter().step_by(less_if_emulated(1, 4)) {
         let dir = mount.dir_of(&child(cgroup.path(), name));
         files.push(dir.join("stats.prom"));
     }
@@ -213,7 +219,7 @@ fn sample<'a>(scraped: &'a str, series: &str) -> &'a str {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn node_exporter_serves_the_metrics() {
     let cgroup = awkward();
-    let mount = MountedCgview::with_all_views();
+    let mount = MountedCgview::new();
     let exporter = NodeExporter::new(&mount.join(".cgview/prom"));
     let name = cgroup.name().to_str().expect("UTF-8");
     for round in 0..less_if_emulated(3, 1) {

@@ -74,6 +74,7 @@
 
 #include "cgview_hist.h"
 #include "cgview_cgroup.h"
+#include "cgview_percpu.h"
 #include "cgview_record.h"
 
 #endif

@@ -139,6 +139,10 @@ struct task_struct {
 	struct css_set *cgroups;
 };
 
+struct bpf_array {
+	void *pptrs[1];
+};
+
 struct seq_file {
 	unsigned long size;
 	unsigned long count;
