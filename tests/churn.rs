@@ -15,7 +15,7 @@ use common::{FixtureCgroup, MountedCgview, eventually, id, less_if_emulated, rea
 
 /// So many cycles show what leaks; an emulated CPU takes minutes for them.
 fn cycles() -> usize {
-    less_if_emulated(20_000, 300)
+    less_if_emulated(20_000, 200)
 }
 
 /// After so many rounds the daemon's memory has to have stopped growing.

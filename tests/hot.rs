@@ -83,7 +83,7 @@ fn a_replacement_takes_effect_however_it_is_written() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn readers_see_no_gap_while_an_object_is_replaced() {
     // An emulated machine takes seconds for each.
-    let replacements = less_if_emulated(50, 4);
+    let replacements = less_if_emulated(50, 3);
     let cgroup = FixtureCgroup::new("gap");
     let placed = Placed::new();
     let objects = [say("greet", "tick"), say("greet", "tock")];

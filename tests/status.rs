@@ -212,7 +212,7 @@ fn the_health_figures_move() {
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn three_hundred_objects_at_once_are_live_soon_and_told_fast() {
-    let objects = less_if_emulated(300, 15);
+    let objects = less_if_emulated(300, 6);
     let placed = Placed::new();
     let one = say("greet000", "hello");
     let started = Instant::now();

@@ -152,7 +152,7 @@ fn promtool_has_no_complaint() {
     let cgroup = awkward();
     let mount = MountedCgview::with_all_views();
     let mut files = whole_tree(&mount);
-    for (name, ..) in NAMES.iter().step_by(less_if_emulated(1, 4)) {
+    for (name, ..) in NAMES.iter().step_by(less_if_emulated(1, 8)) {
         let dir = mount.dir_of(&child(cgroup.path(), name));
         files.push(dir.join("stats.prom"));
     }
