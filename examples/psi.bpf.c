@@ -13,7 +13,10 @@ struct stall {
 	__u32 running CGVIEW_GAUGE("", "tasks that run or wait for the CPU");
 	__u32 iowait CGVIEW_GAUGE("", "tasks that wait for I/O");
 	__u32 memstall CGVIEW_GAUGE("", "tasks that wait for memory");
-	/* As wide as the kernel's: to be read twice within 4 s and subtracted, modulo 2^32. */
+	/*
+	 * As wide as the kernel's: to be read twice within 4 s and subtracted, modulo 2^32. Up to
+	 * when the cgroup's state on the CPU changed last, as it does whenever another gets it.
+	 */
 	__u32 io_some_ns CGVIEW_GAUGE("", "time that some waited for I/O, modulo 2^32");
 	__u32 memory_some_ns CGVIEW_GAUGE("", "time that some waited for memory, modulo 2^32");
 	__u32 memory_full_ns CGVIEW_GAUGE("", "time that all waited for memory, modulo 2^32");

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -305,6 +305,35 @@ fn tasks_are_those_of_cgroup_threads() {
     assert_eq!(of, [("some".into(), names.len())]);
 }
 
+#[test]
+#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
+fn tasks_are_the_threads_of_all_processes() {
+    let cgroup = FixtureCgroup::new("threads");
+    let of = cgroup.mkdir("of");
+    if !kernel_has("bpf_iter_css_task_new") {
+        let shown = Shown::new("examples", "tasks");
+        assert!(!shown.file(&of, "tasks").exists());
+        return;
+    }
+    let eight = "exec python3 -S -c 'import threading, time\n\
+                 for _ in range(7): threading.Thread(target=time.sleep, args=(999,)).start()'";
+    let _processes = [eight, "exec sleep 999"].map(|script| Resident::new(&of, script));
+    let ids = |file: &str| -> BTreeSet<u64> {
+        let text = read(&of.join(file)).unwrap_or_else(|e| panic!("read {file}: {e}"));
+        text.lines().map(|id| id.parse().expect("an id")).collect()
+    };
+    eventually(Duration::from_secs(60), "nine threads", || {
+        ids("cgroup.threads").len() == 9
+    });
+    let rows = Shown::example("tasks").json(&of, "tasks.json");
+    let column = |name: &str| -> BTreeSet<u64> {
+        let rows = rows.as_array().expect("rows").iter();
+        rows.map(|row| row[name].as_u64().expect(name)).collect()
+    };
+    assert_eq!(column("tid"), ids("cgroup.threads"));
+    assert_eq!(column("pid"), ids("cgroup.procs"));
+}
+
 /// Starts so many processes in a cgroup.
 fn start_in(cgroup: &Path, processes: usize) {
     let script = "echo $$ > \"$0/cgroup.procs\" || exit; for ((i = 0; i < $1; i++)); do (:); done";
@@ -391,7 +420,11 @@ fn rows_of_cpus_add_up() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn psi_tells_on_which_cpu_tasks_wait() {
     let cgroup = FixtureCgroup::new("psi");
-    let (busy, idle) = (cgroup.mkdir("busy"), cgroup.mkdir("idle"));
+    let (busy, idle, other) = (
+        cgroup.mkdir("busy"),
+        cgroup.mkdir("idle"),
+        cgroup.mkdir("other"),
+    );
     let shown = Shown::example("psi");
     let pressure = busy.join("cpu.pressure");
     if !pressure.exists() {
@@ -405,7 +438,11 @@ fn psi_tells_on_which_cpu_tasks_wait() {
     // Two tasks of one CPU: one of them waits all the time.
     let spin = "while :; do :; done";
     let script = format!("taskset -pc 0 $$ >/dev/null; ({spin}) & {spin}");
-    let _resident = Resident::new(&busy, &script);
+    let _busy = Resident::new(&busy, &script);
+    // One of another cgroup gets the CPU now and then: the kernel accounts when that changes.
+    let nap = "import time\nwhile True: time.sleep(0.01)";
+    let script = format!("taskset -pc 0 $$ >/dev/null; exec python3 -S -c '{nap}'");
+    let _other = Resident::new(&other, &script);
     eventually(Duration::from_secs(30), "both are on CPU 0", || {
         figure(&busy, 0, "running") == 2
     });
@@ -440,7 +477,7 @@ fn psi_tells_on_which_cpu_tasks_wait() {
     // The whole machine's account is another than a cgroup's.
     assert!(figure(&common::cgroup_root(), 0, "running") >= 2);
     let table = shown.read(cgroup.path(), "psi.tree");
-    assert_eq!(table.lines().count(), 1 + 3 * cpus(), "{table}");
+    assert_eq!(table.lines().count(), 1 + 4 * cpus(), "{table}");
 }
 
 #[test]

@@ -4,8 +4,8 @@
 #define CGVIEW_PERCPU_H
 
 /*
- * Where the kernel keeps `cpu`'s part of the per-CPU variable at `variable`; to be read with
- * BPF_CORE_READ(). `anchor` is any map of type PERCPU_ARRAY: its parts are as far from each other
+ * Where the kernel keeps `cpu`'s part of the per-CPU variable at `variable`, to be read with
+ * BPF_CORE_READ(); NULL if there is no such CPU. `anchor` is any map of type PERCPU_ARRAY: its parts are as far from each other
  * as those of all per-CPU variables. bpf_per_cpu_ptr() takes only what BTF marks as per-CPU, which
  * that of kernels built by gcc does of no member of a struct.
  */
@@ -20,7 +20,7 @@ static __always_inline void *cgview_per_cpu(void *anchor, const void *variable, 
 	bpf_probe_read_kernel(&array, sizeof(array), &anchor);
 	array += bpf_core_field_offset(struct bpf_array, pptrs);
 	bpf_probe_read_kernel(&base, sizeof(base), (void *)array);
-	return (void *)(at + there - base);
+	return part ? (void *)(at + there - base) : NULL;
 }
 
 #endif
