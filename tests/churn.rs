@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,8 +41,9 @@ struct Seen {
 }
 
 /// Removes and makes the cgroups again, one after the other, now and then with none of the name in
-/// between; at the end none is left.
-fn churn(parent: &Path) -> Vec<Life> {
+/// between, until there were enough of cycles and of reads that got something; at the end none is
+/// left.
+fn churn(parent: &Path, reads: &AtomicUsize) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
     let mut open: [Option<(u64, Instant)>; NAMES.len()] = [None; NAMES.len()];
     let mut end = |name: usize, open: &mut Option<(u64, Instant)>| {
@@ -52,7 +53,9 @@ fn churn(parent: &Path) -> Vec<Life> {
             lives.push(Life { name, id, from, to });
         }
     };
-    for cycle in 0..cycles() {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let enough = |cycle| cycle >= cycles() && reads.load(Ordering::Relaxed) > cycles() / 100;
+    for cycle in (0..).take_while(|cycle| !enough(*cycle) && Instant::now() < deadline) {
         let name = cycle % NAMES.len();
         end(name, &mut open[name]);
         if cycle % 7 == 0 {
@@ -73,7 +76,7 @@ fn churn(parent: &Path) -> Vec<Life> {
 }
 
 /// Reads one name after the other until told to stop.
-fn read_on(dir: &Path, first: usize, stop: &AtomicBool) -> Vec<Seen> {
+fn read_on(dir: &Path, first: usize, stop: &AtomicBool, reads: &AtomicUsize) -> Vec<Seen> {
     let mut seen = Vec::new();
     for name in (0..NAMES.len()).cycle().skip(first) {
         if stop.load(Ordering::Relaxed) {
@@ -87,6 +90,7 @@ fn read_on(dir: &Path, first: usize, stop: &AtomicBool) -> Vec<Seen> {
                 let id = value(&text, "id").unwrap_or_else(|| panic!("no id in {text:?}"));
                 assert!(text.contains("\nsystem_usec "), "not whole: {text:?}");
                 seen.push(Seen { name, id, from, to });
+                reads.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {
                 // ESTALE when it went twice while it was looked up.
@@ -116,11 +120,7 @@ fn readers_see_only_cgroups_that_were_there_and_nothing_is_kept() {
         eventually(Duration::from_secs(2), "no dying cgroup is left", || {
             dying(cgroup.path()) == dying_before
         });
-        assert!(
-            lives.len() == cycles() && seen.len() > cycles() / 100,
-            "{} reads",
-            seen.len()
-        );
+        assert!(seen.len() > cycles() / 100, "{} reads", seen.len());
         assert_all_true(&lives, &seen);
         let after = settled(&mount, before.as_ref());
         if let Some(before) = before.replace(after.clone()) {
@@ -133,14 +133,14 @@ fn readers_see_only_cgroups_that_were_there_and_nothing_is_kept() {
 }
 
 fn churn_and_read(cgroup: &FixtureCgroup, dir: &Path) -> (Vec<Life>, Vec<Seen>) {
-    let stop = AtomicBool::new(false);
+    let (stop, reads) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         let reader = |first| {
-            let stop = &stop;
-            scope.spawn(move || read_on(dir, first, stop))
+            let (stop, reads) = (&stop, &reads);
+            scope.spawn(move || read_on(dir, first, stop, reads))
         };
         let readers: Vec<_> = (0..READERS).map(reader).collect();
-        let lives = churn(cgroup.path());
+        let lives = churn(cgroup.path(), &reads);
         stop.store(true, Ordering::Relaxed);
         let seen = readers
             .into_iter()

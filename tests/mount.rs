@@ -244,8 +244,22 @@ fn a_subtree_is_a_source() {
     let point = Mountpoint::new();
     let hash = format!("cgview#{source}");
     for arguments in [
-        ["-t", "fuse.cgview", source, point.str(), "-o", "ro"],
-        ["-t", "fuse", &hash, point.str(), "-o", "noatime"],
+        [
+            "-t",
+            "fuse.cgview",
+            source,
+            point.str(),
+            "-o",
+            "ro,builtin=stats",
+        ],
+        [
+            "-t",
+            "fuse",
+            &hash,
+            point.str(),
+            "-o",
+            "noatime,builtin=stats",
+        ],
     ] {
         succeeds(&mount(&arguments));
         assert_eq!(id(point.path()), cgroup.id());
@@ -306,7 +320,7 @@ fn lines_of_fstab_are_mounted_and_unmounted() {
     let (whole, part) = (Mountpoint::new(), Mountpoint::new());
     let table = whole.path().with_extension("fstab");
     let lines = format!(
-        "cgview {} fuse ro,nofail,x-systemd.requires=foo,_netdev,allow_other,max_links=9 0 0\n\
+        "cgview {} fuse ro,nofail,x-systemd.requires=foo,_netdev,allow_other,builtin=,max_links=9 0 0\n\
          cgview#{} {} fuse defaults 0 0\n",
         whole.str(),
         cgroup.path().display(),

@@ -16,18 +16,19 @@ impl Drop for MemoryV1 {
     }
 }
 
-/// Something that reclaims: a process in `cgroup` that reads and writes more file pages than its
-/// memory limit holds.
+/// Something that reclaims: a process in `cgroup` that reads more file pages than its memory limit
+/// holds. They are clean, or a slow disk would have it run out of memory.
 fn reclaim(cgroup: &Path) {
     let limit = MemoryLimit::new(cgroup);
     let script = r#"
-        echo $$ > "$1" || exit 1
-        [ -z "$2" ] || echo $$ > "$2" || exit 1
         file=$(mktemp /var/tmp/cgview-reclaim.XXXXXX) || exit 1
         exec 3<> "$file"
         rm "$file"   # at once: who runs out of memory removes nothing
         file=/proc/self/fd/3
         dd if=/dev/zero of=$file bs=1M count=64 conv=fsync status=none || exit 1
+        dd if=$file iflag=nocache count=0 status=none || exit 1
+        echo $$ > "$1" || exit 1
+        [ -z "$2" ] || echo $$ > "$2" || exit 1
         cat $file $file $file > /dev/null
     "#;
     let procs = cgroup.join("cgroup.procs");
