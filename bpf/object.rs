@@ -254,6 +254,17 @@ mod tests {
     }
 
     #[test]
+    fn a_function_is_missing_if_no_string_of_the_btf_is_its_name() {
+        let btf = b"\0bpf_iter_css_next\0bpf_iter_css\0";
+        assert!(may_have(btf, "bpf_iter_css") && may_have(btf, "bpf_iter_css_next"));
+        assert!(!may_have(btf, "bpf_iter_css_new") && !may_have(btf, "iter_css"));
+        assert!(
+            may_have(b"", "bpf_iter_css_new"),
+            "an unreadable BTF tells nothing"
+        );
+    }
+
+    #[test]
     fn what_is_not_elf_is_refused_with_a_reason() {
         let error = load(b"#!/bin/sh\nexit 0\n", None).error.unwrap_or_default();
         assert!(!error.is_empty());

@@ -5,11 +5,19 @@ mod common;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::objects::{Placed, is_absent, object, promptly, text};
 use common::readers::python;
 use common::{FixtureCgroup, id, read};
+
+/// A mount with the views of `tests/objects/walks.bpf.c`, and the object's file.
+fn with_walks() -> (Placed, PathBuf) {
+    let placed = Placed::new();
+    let object = placed.put("walks", &object("walks", &[]));
+    promptly("loaded", || placed.status_of(&object)["live"] == true);
+    (placed, object)
+}
 
 /// The numbers and ids of a walk's lines, and whether its last line was the epilogue's.
 fn walk(path: &Path) -> (Vec<(u64, u64)>, bool) {
@@ -28,10 +36,8 @@ fn parse(text: &str) -> (Vec<(u64, u64)>, bool) {
 fn one_object_has_views_of_every_order() {
     let cgroup = FixtureCgroup::new("walks");
     let (a, b, c) = (cgroup.mkdir("a"), cgroup.mkdir("a/b"), cgroup.mkdir("c"));
-    let placed = Placed::new();
-    let object = placed.put("walks", &object("walks", &[]));
+    let (placed, object) = with_walks();
     let dir = placed.mount.dir_of(cgroup.path());
-    promptly("loaded", || placed.status_of(&object)["live"] == true);
     let (top, a, b, c) = (cgroup.id(), id(&a), id(&b), id(&c));
     let ids = |view: &str, dir: &Path| {
         let (lines, epilogue) = walk(&dir.join(view));
@@ -79,9 +85,7 @@ fn one_object_has_views_of_every_order() {
 fn a_walk_of_a_removed_cgroup_is_over() {
     let cgroup = FixtureCgroup::new("walks-removed");
     let (above, below) = (cgroup.mkdir("above"), cgroup.mkdir("above/below"));
-    let placed = Placed::new();
-    let object = placed.put("walks", &object("walks", &[]));
-    promptly("loaded", || placed.status_of(&object)["live"] == true);
+    let (placed, _) = with_walks();
     let views = ["itself", "walk.pre-order", "post", "up", "first"];
     let dir = placed.mount.dir_of(&above);
     let open = views.map(|view| File::open(dir.join(view)).expect("open"));
@@ -134,9 +138,7 @@ sys.stdout.write(by_id)";
 fn a_link_by_id_walks_as_one_by_descriptor() {
     let cgroup = FixtureCgroup::new("walks-target");
     let (a, b) = (cgroup.mkdir("a"), cgroup.mkdir("a/b"));
-    let placed = Placed::new();
-    let object = placed.put("walks", &object("walks", &[]));
-    promptly("loaded", || placed.status_of(&object)["live"] == true);
+    let (placed, _) = with_walks();
     let objects = fs::read_dir(placed.mount.instance())
         .expect("list the instance")
         .flatten();

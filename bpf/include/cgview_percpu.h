@@ -5,9 +5,9 @@
 
 /*
  * Where the kernel keeps `cpu`'s part of the per-CPU variable at `variable`, to be read with
- * BPF_CORE_READ(); NULL if there is no such CPU. `anchor` is any map of type PERCPU_ARRAY: its parts are as far from each other
- * as those of all per-CPU variables. bpf_per_cpu_ptr() takes only what BTF marks as per-CPU, which
- * that of kernels built by gcc does of no member of a struct.
+ * BPF_CORE_READ(); NULL if there is no such CPU. `anchor` is any map of type PERCPU_ARRAY: its
+ * parts are as far from each other as those of all per-CPU variables. bpf_per_cpu_ptr() takes only
+ * what BTF marks as per-CPU, which that of kernels built by gcc does of no member of a struct.
  */
 static __always_inline void *cgview_per_cpu(void *anchor, const void *variable, __u32 cpu)
 {
