@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::bpf::{BUILTIN, Builtin, Places};
+use crate::bpf::catalog::Places;
+use crate::bpf::{BUILTIN, Builtin};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

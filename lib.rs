@@ -21,10 +21,8 @@ pub mod args;
 pub mod bpf;
 pub mod daemon;
 pub mod fs;
-pub mod logging;
 pub mod mirror;
 pub mod mounts;
-pub mod privileges;
 #[allow(
     unsafe_code,
     reason = "the one place for system calls that no safe crate wraps"

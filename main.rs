@@ -17,12 +17,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cgview::args::{self, Args, Command};
-use cgview::bpf::{Engine, Instance, Inventory, Links, Settings, Shelf, Watch, check, loader};
-use cgview::daemon::{self, Side};
-use cgview::fs::{Catalog, CgviewFs, Changes, Mounted, Mountpoint, Options, remount};
-use cgview::logging;
+use cgview::bpf::catalog::{Catalog, Inventory, Shelf, Watch};
+use cgview::bpf::load;
+use cgview::bpf::run::{Engine, Instance, Links, Settings, check};
+use cgview::daemon::{self, Side, drop_unneeded, logging};
+use cgview::fs::{CgviewFs, Changes, Mounted, Mountpoint, Options, remount};
 use cgview::mirror::{Mirror, Version, find_cgroup2, open_source};
-use cgview::privileges::drop_unneeded;
 use crossbeam_channel::{Receiver, bounded, select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -57,7 +57,7 @@ fn run(command: Command) -> Result<(), Failure> {
             mountpoint,
             options,
         } => Ok(remount(&mountpoint, &options)?),
-        Command::Load(target) => Ok(loader::serve(&target)?),
+        Command::Load(target) => Ok(load::serve(&target)?),
         Command::Check { object, json } => check_object(&object, json),
         Command::Mount(args) if args.foreground => {
             logging::to_stderr();

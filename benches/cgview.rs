@@ -18,7 +18,9 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cgview::bpf::{BUILTIN, Engine, Instance, Links, Object, Settings, loader};
+use cgview::bpf::BUILTIN;
+use cgview::bpf::load;
+use cgview::bpf::run::{ARGUMENT, Engine, Instance, Links, Object, Settings};
 use common::{FixtureCgroup, FixtureDir, MountedCgview};
 use null::NullMount;
 
@@ -45,10 +47,10 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     // The engine below calls its own program to load an object.
     if let [first, target @ ..] = arguments.as_slice()
-        && first == loader::ARGUMENT
+        && first == ARGUMENT
     {
         let target: Vec<_> = target.iter().map(Into::into).collect();
-        loader::serve(&target).expect("answer the engine");
+        load::serve(&target).expect("answer the engine");
         return ExitCode::SUCCESS;
     }
     // cargo adds options of its own.

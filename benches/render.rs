@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use cgview::bpf::manifest::{Field, Kind, Meaning, Record, Scale, Unit};
-use cgview::bpf::render::{Error, Plan, Row, prometheus, table, tree_json};
+use cgview::bpf::record::{
+    CgroupRecords, Error, Field, Kind, Meaning, Plan, Record, Scale, Unit, prometheus, table,
+    tree_json,
+};
 
 const FIELDS: usize = 25;
 
-type Render = fn(&Plan, &[Row<'_>], &mut Vec<u8>) -> Result<(), Error>;
+type Render = fn(&Plan, &[CgroupRecords<'_>], &mut Vec<u8>) -> Result<(), Error>;
 
 /// Counters and gauges of 8 bytes: times, sizes and plain numbers by turns.
 fn numbers() -> Record {
@@ -68,7 +70,7 @@ fn report(name: &str, render: Render, record: &Record, cgroups: usize) {
     let path = |n| format!("system.slice/group-{}.slice/unit-{n}.service", n / 100);
     let paths: Vec<_> = (0..cgroups).map(path).collect();
     let both = paths.iter().zip(bytes.chunks(record.size_bytes));
-    let rows = both.map(|(path, record)| Row {
+    let rows = both.map(|(path, record)| CgroupRecords {
         path: path.as_bytes(),
         record,
     });

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::render;
+use super::record;
 
 /// Why a view gave no bytes, or the engine did not start.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub enum Error {
         /// The view's name.
         view: String,
         /// What does not fit.
-        source: render::Error,
+        source: record::Error,
     },
     /// The sweep of a subtree failed.
     Sweep {

@@ -1,33 +1,27 @@
-//! Everything that touches BPF: loading view objects, links and their pins, reads and sweeps, and
-//! turning records into text. It is given ids and directories of cgroups and knows no tree.
+//! Everything that touches BPF: loading view objects, running their programs, and showing records.
+//! It is given ids and directories of cgroups and knows neither the mirror nor the file system.
+//!
+//! ```text
+//! catalog -> run -> record        which views there are -> programs at work -> bytes to text
+//! load -> record                  the loader process: ELF and BTF to a manifest, attached and pinned
+//! ```
+//!
+//! [`run`] starts [`load`] as a process for each object and takes a [`Manifest`] from it; the two
+//! share nothing else but the names of pins.
 
-mod attach;
-mod describe;
+pub mod catalog;
 mod error;
-mod instance;
-mod inventory;
-mod layout;
-mod libbpf_log;
-mod links;
-pub mod loader;
+pub mod load;
 pub mod manifest;
-mod maps;
-pub mod object;
-pub mod render;
-mod rodata;
-mod sweep;
-mod totals;
-mod view;
+mod pins;
+pub mod record;
+pub mod run;
 
 pub use error::Error;
-pub use instance::Instance;
-pub use inventory::{Inventory, Item, Origin, Places, Shelf, Watch};
-pub use links::{LinkCounts, Links};
-pub use sweep::{Row, Rows};
-pub use view::{Engine, Object, Runs, Settings, View, check};
+pub use manifest::Manifest;
 
 /// A view object that comes with the program: its name and its contents.
 pub type Builtin = (&'static str, &'static [u8]);
 
-/// All of them.
+/// All built-in view objects.
 pub const BUILTIN: &[Builtin] = include!(concat!(env!("OUT_DIR"), "/builtin.rs"));

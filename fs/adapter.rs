@@ -13,9 +13,8 @@ use fuser::{
     TimeOrNow, WriteFlags,
 };
 
-use super::error::Error;
-use super::handle::Handle;
-use super::page_cache::Caller;
+use super::errno::Error;
+use super::open::{Caller, Handle};
 use super::{CgviewFs, Found, attr};
 
 /// Ids are never used twice, so one generation is enough.

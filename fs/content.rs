@@ -7,12 +7,13 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
-use crate::bpf::render::{self, Plan};
-use crate::bpf::{self, Rows, View};
+use crate::bpf;
+use crate::bpf::record::{self as render, Plan};
+use crate::bpf::run::{Rows, View};
 use crate::mirror::{self, CgroupId};
 
 use super::CgviewFs;
-use super::error::Error;
+use super::errno::Error;
 use super::form::Form;
 use super::inode::FileNode;
 use super::paths::Paths;
@@ -98,7 +99,7 @@ impl CgviewFs {
                 [] => b".",
                 path => path,
             };
-            render::prometheus(plan, &[render::Row { path, record }], out)
+            render::prometheus(plan, &[render::CgroupRecords { path, record }], out)
         })
     }
 
@@ -108,7 +109,11 @@ impl CgviewFs {
         view: &View,
         root: CgroupId,
         plan: &Plan,
-        form: impl FnOnce(&Plan, &[render::Row<'_>], &mut Vec<u8>) -> Result<(), render::Error>,
+        form: impl FnOnce(
+            &Plan,
+            &[render::CgroupRecords<'_>],
+            &mut Vec<u8>,
+        ) -> Result<(), render::Error>,
     ) -> Result<Vec<u8>, Error> {
         let mut out = self.handles.spare.take();
         if view.can_sweep() {
@@ -116,16 +121,16 @@ impl CgviewFs {
             let expected = self.mirror.health().cgroups;
             view.sweep(root.0, directory.as_fd(), expected, |rows| {
                 let paths = self.paths(root, rows);
-                let rows: Vec<render::Row<'_>> = paths.rows(rows).collect();
+                let rows: Vec<render::CgroupRecords<'_>> = paths.rows(rows).collect();
                 form(plan, &rows, &mut out)
             })?
             .map_err(|source| not_a_record(view, source))?;
         } else {
             let read = self.read_subtree(view, root)?;
-            let rows: Vec<render::Row<'_>> = read
+            let rows: Vec<render::CgroupRecords<'_>> = read
                 .iter()
                 .filter(|(_, record)| !record.is_empty())
-                .map(|(path, record)| render::Row { path, record })
+                .map(|(path, record)| render::CgroupRecords { path, record })
                 .collect();
             form(plan, &rows, &mut out).map_err(|source| not_a_record(view, source))?;
         }

@@ -4,6 +4,7 @@
 
 use fuser::INodeNo;
 
+use crate::bpf::catalog::{MOST_NAMES, NameId};
 use crate::mirror::CgroupId;
 
 use super::form::Form;
@@ -17,13 +18,6 @@ const FORM_SHIFT: u32 = ID_BITS;
 const NAME_SHIFT: u32 = ID_BITS + FORM_BITS;
 const CONTROL_FLAG: u64 = 1 << 62;
 const FILE_FLAG: u64 = 1 << 63;
-
-/// How many different names views can have while a daemon runs.
-pub(super) const MOST_NAMES: usize = 1 << NAME_BITS;
-
-/// A view's name, as its place in the [catalog](super::catalog).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct NameId(pub(super) u16);
 
 /// What an inode number stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

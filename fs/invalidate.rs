@@ -2,6 +2,7 @@
 //! its name is dropped from the kernel's cache. One thread does that and nothing else: the kernel
 //! makes a notifier wait for look-ups in the same directory, so no request handler may notify.
 
+use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -11,10 +12,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use fuser::{INodeNo, Notifier};
 
 use super::control;
-use crate::bpf::Links;
+use crate::bpf::catalog::Catalog;
+use crate::bpf::run::Links;
 use crate::mirror::{CgroupId, Change, Mirror};
 
-use super::catalog::Catalog;
+use super::form::Form;
 
 /// How often links are checked for cgroups whose end was not heard of.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
@@ -109,7 +111,7 @@ impl Work {
             match self.receive.recv_timeout(CHECK_EVERY) {
                 Ok(Message::Change(Change::Appeared { parent, name, .. })) => {
                     // The cgroup hides a file of ours of the same name.
-                    if self.catalog.may_be_view(&name) || name == control::NAME {
+                    if self.may_be_view(&name) || name == control::NAME {
                         self.forget(parent, &name);
                     }
                 }
@@ -126,7 +128,13 @@ impl Work {
         }
     }
 
-    fn forget(&self, parent: CgroupId, name: &std::ffi::OsStr) {
+    /// Whether a file of this name may be a view's, in one form or another.
+    fn may_be_view(&self, file: &OsStr) -> bool {
+        let file = file.to_str().unwrap_or_default();
+        Form::split(file).any(|(view, _)| self.catalog.id(view).is_some())
+    }
+
+    fn forget(&self, parent: CgroupId, name: &OsStr) {
         let parent = if parent == self.mirror.root() {
             INodeNo::ROOT
         } else {

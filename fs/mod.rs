@@ -1,23 +1,17 @@
 //! The file system: what is in each directory, and what a read of each file gives. Plain
 //! functions over the mirror and the views; the kernel's protocol is [adapter]'s.
 
-mod abort;
 mod adapter;
 mod attr;
-mod catalog;
 mod content;
 mod control;
-mod error;
+mod errno;
 mod form;
-mod handle;
 mod inode;
 mod invalidate;
 mod mount;
-mod page_cache;
+mod open;
 mod paths;
-mod reading;
-mod spare;
-mod status;
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
@@ -28,18 +22,17 @@ use fuser::{FileAttr, FileHandle, FileType, INodeNo};
 use parking_lot::Mutex;
 use rustix::fs::fstat;
 
-use crate::bpf::{Inventory, Links, View};
+use crate::bpf::catalog::{Catalog, Inventory};
+use crate::bpf::run::{Links, View};
 use crate::mirror::{self, CgroupId, Mirror};
 
-pub use catalog::Catalog;
 pub use invalidate::Changes;
 pub use mount::{MountError, Mounted, Mountpoint, remount};
 
-use error::Error;
+use errno::Error;
 use form::Form;
-use handle::{Entry, Handles, Lengths};
 use inode::{ControlNode, FileNode, Node};
-use page_cache::PageCache;
+use open::{Entry, Handles, Lengths, PageCache};
 use paths::Paths;
 
 /// Of how many files the last length is remembered; a forgotten one costs a second run at open.

@@ -5,8 +5,8 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use crate::bpf::render;
-use crate::bpf::{Row, Rows};
+use crate::bpf::record::CgroupRecords;
+use crate::bpf::run::{Row, Rows};
 use crate::mirror::{CgroupId, Mirror, Names};
 
 /// How many rows of the last sweep are passed over, as those of removed cgroups, to find one.
@@ -66,11 +66,11 @@ impl Paths {
     }
 
     /// Each named row with its path.
-    pub(super) fn rows<'a>(&'a self, rows: Rows<'a>) -> impl Iterator<Item = render::Row<'a>> {
+    pub(super) fn rows<'a>(&'a self, rows: Rows<'a>) -> impl Iterator<Item = CgroupRecords<'a>> {
         let named = self.of_rows.iter().zip(rows.iter());
         named
             .filter(|(at, _)| at.start != at.end)
-            .map(|(at, row)| render::Row {
+            .map(|(at, row)| CgroupRecords {
                 path: self.path(*at),
                 record: row.record,
             })

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::hierarchy::Hierarchy;
-use super::inbox::{Batch, Inbox, Outbox};
+use super::known::Hierarchy;
+use super::queue::{Batch, Inbox, Outbox};
 use super::watch::Watches;
 use super::{CgroupId, Change, Error};
 

@@ -8,8 +8,8 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod follow;
-mod hierarchy;
-mod inbox;
+mod known;
+mod queue;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -26,8 +26,8 @@ use std::thread::{self, JoinHandle};
 
 use cgroupfs::Cgroupfs;
 use follow::{Figures, Follower};
-use hierarchy::Hierarchy;
-use inbox::Inbox;
+use known::Hierarchy;
+use queue::Inbox;
 use tree::Tree;
 
 pub use error::Error;
@@ -140,7 +140,7 @@ impl Mirror {
         root: OwnedFd,
         on_change: impl Fn(Change) + Send + 'static,
     ) -> Result<Mirror, Error> {
-        let (inbox, outbox) = inbox::inbox();
+        let (inbox, outbox) = queue::inbox();
         let hierarchy = Arc::new(Hierarchy::new(Cgroupfs::new(root)?, inbox.clone()));
         let figures = Arc::new(Figures::default());
         let follower = Follower::start(

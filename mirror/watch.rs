@@ -16,7 +16,7 @@ use notify::event::{Event, EventKindMask};
 use notify::{Config, ErrorKind, INotifyWatcher, PathOp, UpdatePathsError, Watcher};
 
 use super::CgroupId;
-use super::inbox::Inbox;
+use super::queue::Inbox;
 
 /// Watches in one inotify instance before the next is opened: bounds what a removal costs.
 const INSTANCE_WATCHES: usize = 1024;

@@ -8,7 +8,7 @@ const CONFINED: [(&str, &[&str]); 5] = [
     ("fuser", &["fs/"]),
     ("libbpf_rs", &["bpf/"]),
     ("libbpf_sys", &["bpf/", "sys.rs"]),
-    ("notify::", &["mirror/", "bpf/inventory/"]),
+    ("notify::", &["mirror/", "bpf/catalog/"]),
     ("unsafe", &["sys.rs"]),
 ];
 

@@ -97,7 +97,7 @@ fn be_child(numbers: &str) {
         writeln!(stdout, "mutant {number}")
             .and_then(|()| stdout.flush())
             .expect("tell");
-        let _ = cgview::bpf::object::load(&mutant(&good[number as usize % 2], number), None);
+        let _ = cgview::bpf::load::load(&mutant(&good[number as usize % 2], number), None);
     }
     writeln!(stdout, "done")
         .and_then(|()| stdout.flush())

@@ -4,8 +4,10 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use cgview::bpf::manifest::{Field, Kind, Meaning, Record, Scale, Unit};
-use cgview::bpf::render::{Plan, Row, json, prometheus, schema, table, tree_json};
+use cgview::bpf::record::{
+    CgroupRecords, Field, Kind, Meaning, Plan, Record, Scale, Unit, json, prometheus, schema,
+    table, tree_json,
+};
 
 /// Names that somebody will give a cgroup one day; no two are the same label.
 const PATHS: [&[u8]; 10] = [
@@ -117,8 +119,11 @@ fn bytes(record: &Record) -> Vec<u8> {
     bytes
 }
 
-fn rows(record: &[u8]) -> Vec<Row<'_>> {
-    PATHS.iter().map(|path| Row { path, record }).collect()
+fn rows(record: &[u8]) -> Vec<CgroupRecords<'_>> {
+    PATHS
+        .iter()
+        .map(|path| CgroupRecords { path, record })
+        .collect()
 }
 
 /// Feeds a program and returns what it printed; its complaints fail the test.
@@ -197,7 +202,7 @@ fn sort_and_awk_find_the_columns() {
     let rows: Vec<_> = paths
         .iter()
         .zip(&records)
-        .map(|(path, record)| Row { path, record })
+        .map(|(path, record)| CgroupRecords { path, record })
         .collect();
     let mut out = Vec::new();
     table(&plan(&record), &rows, &mut out).unwrap();

@@ -1,0 +1,68 @@
+//! What schema and help tell, by hand.
+
+use super::*;
+use crate::bpf::record::layout::Record;
+use crate::bpf::record::sample::{keyed, latency, plain};
+use serde_json::{Value, json};
+
+fn read(record: &Record) -> Value {
+    let plan = Plan::new("v", "What it is.", record).unwrap();
+    serde_json::from_slice(&schema(&plan)).unwrap()
+}
+
+#[test]
+fn a_field_tells_its_unit_in_every_rendering() {
+    let schema = read(&plain());
+    assert_eq!(schema["view"], "v");
+    assert_eq!(schema["rows"], "one");
+    let usage = &schema["fields"][0];
+    assert_eq!(usage["meaning"], "counter");
+    assert_eq!(usage["absent"], Value::Null);
+    assert_eq!(usage["raw"]["unit"], "nanoseconds");
+    assert_eq!(usage["json"]["name"], "usage_usec");
+    assert_eq!(usage["keys"], json!([usage["json"]]));
+    let expected = json!({
+        "name": "cgview_v_usage_seconds_total", "type": "counter", "unit": "seconds",
+    });
+    assert_eq!(usage["prometheus"], expected);
+    assert_eq!(schema["fields"][1]["absent"], "all bits set");
+    assert_eq!(schema["fields"][3]["prometheus"]["label"], "comm");
+}
+
+#[test]
+fn a_histogram_tells_its_keys_and_its_buckets() {
+    let lat = &read(&latency())["fields"][0];
+    assert_eq!(lat["keys"].as_array().unwrap().len(), 6);
+    assert_eq!(lat["keys"][2]["name"], "lat_p50_usec");
+    assert_eq!(lat["keys"][2]["type"], "decimal");
+    assert_eq!(
+        lat["json"],
+        json!({
+            "name": "lat", "type": "object", "unit": "usec", "help": "Time on the run queue.",
+        })
+    );
+    assert_eq!(lat["raw"]["percentile_error_percent"], 12.5);
+    assert_eq!(lat["raw"]["kind"]["histogram"]["scale"], "log_linear");
+}
+
+#[test]
+fn a_key_is_a_label() {
+    let schema = read(&keyed());
+    assert_eq!(schema["rows"], "any number");
+    let expected = json!({ "label": "dev", "type": "label", "unit": null });
+    assert_eq!(schema["fields"][0]["prometheus"], expected);
+}
+
+#[test]
+fn help_has_a_line_for_each_key() {
+    let plan = Plan::new("v", "What it\nis.", &plain()).unwrap();
+    let expected = "\
+v: What it is.
+
+usage_usec     usec   counter    CPU time consumed.
+current_bytes  bytes  gauge
+depth          -      gauge
+comm           -      gauge
+";
+    assert_eq!(String::from_utf8(help(&plan)).unwrap(), expected);
+}

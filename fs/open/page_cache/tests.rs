@@ -1,0 +1,154 @@
+use super::super::handles::Handles;
+use super::*;
+
+const FILE: INodeNo = INodeNo(7);
+const A: Caller = Caller(10);
+const B: Caller = Caller(11);
+
+struct Bench {
+    cache: PageCache,
+    handles: Handles,
+    next: u64,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench {
+            cache: PageCache::new(NonZeroUsize::MIN),
+            handles: Handles::new(1 << 20),
+            next: 0,
+        }
+    }
+
+    fn snapshot(&self, length: usize) -> Arc<Snapshot> {
+        self.handles
+            .snapshot(vec![b'x'; length], false)
+            .expect("room")
+    }
+
+    /// As a program does: attributes first, then open.
+    fn open(&mut self, by: Caller) -> Open {
+        self.cache.tell(FILE, 4096, by);
+        assert!(self.cache.open(FILE, 10, by));
+        self.next += 1;
+        Open {
+            file: FILE,
+            handle: FileHandle(self.next),
+            since: Instant::now(),
+        }
+    }
+
+    fn close(&self, open: Open) {
+        self.cache.close(FILE, open.handle);
+    }
+}
+
+#[test]
+fn one_after_the_other_all_may_fill() {
+    let mut bench = Bench::new();
+    for by in [A, A, B] {
+        let open = bench.open(by);
+        assert!(bench.cache.fill(open, &bench.snapshot(10), by).is_some());
+        assert!(bench.cache.filled_by(open).is_some());
+        bench.close(open);
+    }
+}
+
+#[test]
+fn reads_of_one_open_file_at_a_time_agree_on_one_run() {
+    let mut bench = Bench::new();
+    let a = bench.open(A);
+    for length in [10, 11] {
+        let filling = bench.cache.fill(a, &bench.snapshot(length), A);
+        assert_eq!(filling.map(|snapshot| snapshot.len()), Some(10));
+    }
+}
+
+#[test]
+fn while_one_fills_no_other_may() {
+    let mut bench = Bench::new();
+    let a = bench.open(A);
+    assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_some());
+    let b = bench.open(B);
+    assert!(bench.cache.fill(b, &bench.snapshot(10), B).is_none());
+    assert_eq!(bench.cache.filled_by_another(b).map(|s| s.len()), Some(10));
+    assert!(bench.cache.filled_by_another(a).is_none());
+}
+
+#[test]
+fn what_was_left_counts_for_those_who_had_it_open_then() {
+    let mut bench = Bench::new();
+    let a = bench.open(A);
+    let b = bench.open(B);
+    assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_some());
+    bench.close(a);
+    let c = bench.open(A);
+    assert!(bench.cache.fill(b, &bench.snapshot(10), B).is_none());
+    assert_eq!(bench.cache.filled_by_another(b).map(|s| s.len()), Some(10));
+    assert!(bench.cache.filled_by_another(c).is_none());
+    assert!(bench.cache.fill(c, &bench.snapshot(11), A).is_some());
+}
+
+#[test]
+fn the_size_stays_while_somebody_fills() {
+    let mut bench = Bench::new();
+    let a = bench.open(A);
+    assert_eq!(bench.cache.tell(FILE, 4096, A), 4096);
+    assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_some());
+    assert_eq!(bench.cache.tell(FILE, 4096, B), 10);
+    bench.close(a);
+    assert_eq!(bench.cache.tell(FILE, 4096, B), 4096);
+}
+
+#[test]
+fn a_size_that_another_is_being_told_refuses() {
+    let mut bench = Bench::new();
+    let a = bench.open(A);
+    bench.cache.tell(FILE, 4096, B);
+    assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_none());
+    bench.cache.heard_of(FILE, B);
+    assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_some());
+}
+
+#[test]
+fn a_size_told_to_several_refuses_for_a_while() {
+    let mut bench = Bench::new();
+    let a = bench.open(A);
+    bench.cache.tell(FILE, 4096, A);
+    bench.cache.tell(FILE, 4096, B);
+    assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_none());
+    std::thread::sleep(UNDER_WAY + Duration::from_millis(1));
+    assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_some());
+}
+
+#[test]
+fn more_than_the_size_that_the_kernel_has_is_refused() {
+    let mut bench = Bench::new();
+    let a = bench.open(A);
+    assert!(bench.cache.fill(a, &bench.snapshot(4097), A).is_none());
+}
+
+#[test]
+fn who_opens_a_file_that_has_grown_is_sent_back_once() {
+    let bench = Bench::new();
+    assert!(!bench.cache.open(FILE, 1, A));
+    bench.cache.tell(FILE, 4096, A);
+    assert!(bench.cache.open(FILE, 1, A));
+    assert!(!bench.cache.open(FILE, 4097, A));
+    assert!(bench.cache.open(FILE, 4097, A));
+    assert!(!bench.cache.open(FILE, 4097, A));
+    assert!(!bench.cache.open(FILE, 4097, B));
+    assert!(bench.cache.open(FILE, 4097, A));
+    assert!(bench.cache.open(FILE, 4097, B));
+}
+
+#[test]
+fn nothing_is_kept_of_a_file_that_nobody_has_open() {
+    let mut bench = Bench::new();
+    let a = bench.open(A);
+    let b = bench.open(B);
+    assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_some());
+    bench.close(a);
+    bench.close(b);
+    assert!(bench.cache.files.lock().open.is_empty());
+}
