@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::bpf::catalog::Places;
+use crate::bpf::catalog::ViewDirs;
 use crate::bpf::{BUILTIN, Builtin};
 
 /// What to do.
@@ -45,7 +45,7 @@ pub struct Args {
     /// The view objects that come with the program and are to be loaded.
     pub builtin: Vec<Builtin>,
     /// Where other view objects come from.
-    pub places: Places,
+    pub view_dirs: ViewDirs,
     /// Whether root may remove views by removing their files.
     pub manage: bool,
     /// Most links that are pinned at a time.
@@ -161,7 +161,7 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Comm
         mountpoint,
         foreground: line.foreground,
         builtin: BUILTIN.to_vec(),
-        places: Places::default(),
+        view_dirs: ViewDirs::default(),
         manage: false,
         max_links: DEFAULT_MAX_LINKS,
         max_snapshot_bytes: DEFAULT_MAX_SNAPSHOT_BYTES,
@@ -169,10 +169,10 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Comm
     for option in &line.options {
         apply(option, &mut args)?;
     }
-    let places = &mut args.places;
+    let view_dirs = &mut args.view_dirs;
     for (dirs, default) in [
-        (&mut places.files, DEFAULT_VIEWS),
-        (&mut places.pins, DEFAULT_PINS),
+        (&mut view_dirs.files, DEFAULT_VIEWS),
+        (&mut view_dirs.pins, DEFAULT_PINS),
     ] {
         if dirs.is_empty() {
             dirs.push(default.into());
@@ -198,8 +198,8 @@ fn apply(option: &str, args: &mut Args) -> Result<(), clap::Error> {
             )));
         }
         ("builtin", Some(names)) => args.builtin = builtin(names)?,
-        ("views", Some(dirs)) => args.places.files.extend(directories(name, dirs)?),
-        ("pins", Some(dirs)) => args.places.pins.extend(directories(name, dirs)?),
+        ("views", Some(dirs)) => args.view_dirs.files.extend(directories(name, dirs)?),
+        ("pins", Some(dirs)) => args.view_dirs.pins.extend(directories(name, dirs)?),
         ("manage", None) => args.manage = true,
         _ if is_generic(option, name) => {}
         _ => return Err(refuse(&format!("unknown option {option:?}; see --help"))),

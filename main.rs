@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cgview::args::{self, Args, Command};
-use cgview::bpf::catalog::{Catalog, Inventory, Shelf, Watch};
+use cgview::bpf::catalog::{Catalog, Follow};
 use cgview::bpf::load;
 use cgview::bpf::run::{Engine, Instance, Links, Settings, check};
 use cgview::daemon::{self, Side, drop_unneeded, logging};
@@ -89,8 +89,8 @@ fn run(command: Command) -> Result<(), Failure> {
 /// What a mount consists of, in the order in which it is taken down.
 struct Parts {
     mounted: Mounted,
-    _watch: Watch,
-    _inventory: Arc<Inventory>,
+    _follow: Follow,
+    _catalog: Arc<Catalog>,
 }
 
 /// What comes before any thread is started.
@@ -111,25 +111,22 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
     let mountpoint = Mountpoint::prepare(&args.mountpoint)?;
     let instance = Instance::mount(mountpoint.path())?;
 
+    let for_collectors = source.fd.try_clone()?;
     let changes = Changes::new();
     let mirror = Arc::new(Mirror::start(source.fd, changes.callback())?);
     let links = Arc::new(Links::new(args.max_links));
     let settings = Settings {
-        cgroup: path,
         ids_name_cgroups: source.version == Version::V2,
-        sweep_bytes: args.max_snapshot_bytes,
+        max_sweep_bytes: args.max_snapshot_bytes,
     };
-    let engine = Engine::new(instance, Arc::clone(&links), settings);
-    let catalog = Arc::new(Catalog::default());
-    let shelf: Arc<dyn Shelf> = Arc::<Catalog>::clone(&catalog);
-    let inventory = Arc::new(Inventory::new(engine, shelf));
-    inventory.load_builtin(&args.builtin)?;
-    let watch = Watch::start(Arc::clone(&inventory), args.places.clone())?;
+    let engine = Engine::new(instance, Arc::clone(&links), for_collectors, settings)?;
+    let catalog = Arc::new(Catalog::new(engine));
+    catalog.load_builtin(&args.builtin);
+    let follow = Follow::start(Arc::clone(&catalog), args.view_dirs.clone())?;
     let filesystem = CgviewFs::new(
         mirror,
-        catalog,
+        Arc::clone(&catalog),
         links,
-        Arc::clone(&inventory),
         Options {
             snapshot_bytes: args.max_snapshot_bytes,
             manage: args.manage,
@@ -140,8 +137,8 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
     std::fs::metadata(&args.mountpoint)?;
     Ok(Parts {
         mounted,
-        _watch: watch,
-        _inventory: inventory,
+        _follow: follow,
+        _catalog: catalog,
     })
 }
 
@@ -156,7 +153,7 @@ fn check_object(path: &Path, json: bool) -> Result<(), Failure> {
         write!(stdout, "{manifest}")?;
     }
     stdout.flush()?;
-    match manifest.unusable() {
+    match manifest.first_reason() {
         None => Ok(()),
         Some(reason) => Err(format!("{} cannot be used here: {reason}", path.display()).into()),
     }

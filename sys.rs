@@ -9,8 +9,8 @@ use std::slice;
 use std::sync::OnceLock;
 
 use libbpf_sys::{
-    BPF_CGROUP_ITER_SELF_ONLY, BPF_TRACE_ITER, bpf_iter_link_info,
-    bpf_iter_link_info__bindgen_ty_2, bpf_link_create_opts, bpf_test_run_opts,
+    BPF_TRACE_ITER, bpf_iter_link_info, bpf_iter_link_info__bindgen_ty_2, bpf_link_create_opts,
+    bpf_test_run_opts,
 };
 
 /// Type of the file handles of kernfs (`FILEID_KERNFS`, include/linux/exportfs.h): the handle is
@@ -77,9 +77,6 @@ pub fn cgroup_iter_link(
     };
     new_fd(fd)
 }
-
-/// The order of a cgroup iterator that visits one cgroup.
-pub const SELF_ONLY: u32 = BPF_CGROUP_ITER_SELF_ONLY;
 
 /// A file whose reading runs the iterator once.
 pub fn iter_create(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
@@ -157,12 +154,6 @@ impl MappedArray {
 
     /// The bytes as they are. Nobody may run a program that writes them meanwhile: the array's
     /// owner lends it to one sweep at a time.
-    pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the mapping spans `size_bytes` readable bytes for as long as `self` lives.
-        unsafe { slice::from_raw_parts(self.start, self.size_bytes) }
-    }
-
-    /// The same bytes, to be changed.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, writable too, and `self` is borrowed by nobody else.
         unsafe { slice::from_raw_parts_mut(self.start, self.size_bytes) }

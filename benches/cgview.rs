@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use cgview::bpf::BUILTIN;
 use cgview::bpf::load;
-use cgview::bpf::run::{ARGUMENT, Engine, Instance, Links, Object, Settings};
+use cgview::bpf::run::{ARGUMENT, Engine, Instance, Links, LoadedObject, Settings};
 use common::{FixtureCgroup, FixtureDir, MountedCgview};
 use null::NullMount;
 
@@ -310,7 +310,7 @@ fn read_whole(path: &Path, buffer: &mut Vec<u8>) {
 
 /// What a sweep needs, without any file system.
 struct OwnEngine {
-    stats: Object,
+    stats: LoadedObject,
     root: File,
     _engine: Engine,
     _dir: FixtureDir,
@@ -321,12 +321,12 @@ impl OwnEngine {
         let dir = FixtureDir::new("engine");
         let instance = Instance::mount(dir.path()).expect("mount bpffs");
         let settings = Settings {
-            cgroup: root.to_owned(),
             ids_name_cgroups: true,
-            sweep_bytes: usize::MAX,
+            max_sweep_bytes: usize::MAX,
         };
         let links = Arc::new(Links::new(std::num::NonZeroUsize::MIN));
-        let engine = Engine::new(instance, links, settings);
+        let source = File::open(root).expect("open the root").into();
+        let engine = Engine::new(instance, links, source, settings).expect("make an engine");
         let (name, elf) = BUILTIN
             .iter()
             .find(|(name, _)| *name == "stats")
@@ -342,7 +342,7 @@ impl OwnEngine {
     fn sweep(&self, cgroups: usize) {
         let id = rustix::fs::fstat(&self.root).expect("stat").st_ino;
         let view = self.stats.views.first().expect("a view");
-        let found = view.sweep(id, self.root.as_fd(), cgroups, |rows| rows.len());
+        let found = view.sweep(id, self.root.as_fd(), cgroups, |swept| swept.visited());
         assert_eq!(found.expect("sweep"), cgroups);
     }
 }

@@ -44,7 +44,14 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// Another reader's sweep of the same view has not come to its end in time.
+    /// The records of the subtree take more memory than one sweep may.
+    SubtreeTooBig {
+        /// The view's name.
+        view: String,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// Another reader's sweep of the view has taken too long, or the tree grew too fast.
     Busy {
         /// The view's name.
         view: String,
@@ -54,18 +61,18 @@ pub enum Error {
         /// The view's name.
         view: String,
     },
-    /// The bpffs instance could not be made.
-    Instance {
-        /// Where it was to be.
+    /// The own bpffs could not be made or used.
+    Bpffs {
+        /// The path concerned.
         path: PathBuf,
         /// What was tried.
         action: &'static str,
         /// The kernel's answer.
         source: io::Error,
     },
-    /// Too many daemons that were mounted there still serve open files.
+    /// Too many daemons that were mounted at the same place still serve open files.
     InUse {
-        /// Where.
+        /// The mountpoint.
         mountpoint: PathBuf,
     },
     /// The loader process could not be run.
@@ -99,12 +106,17 @@ impl fmt::Display for Error {
             Error::Sweep { view, source } => {
                 write!(f, "collect a subtree for view {view}: {source}")
             }
+            Error::SubtreeTooBig { view, limit_bytes } => write!(
+                f,
+                "view {view}: the subtree's records take more than {limit_bytes} bytes; read a \
+                 smaller subtree, or mount with a larger max_snapshot_mib"
+            ),
             Error::Busy { view } => write!(
                 f,
-                "view {view}: another reader's sweep has not ended in time; try again"
+                "view {view}: other sweeps or new cgroups held up this one; try again"
             ),
             Error::NoSuchForm { view } => write!(f, "view {view} has no such form"),
-            Error::Instance {
+            Error::Bpffs {
                 path,
                 action,
                 source,
@@ -126,11 +138,12 @@ impl std::error::Error for Error {
             Error::Link { source, .. }
             | Error::Read { source, .. }
             | Error::Sweep { source, .. }
-            | Error::Instance { source, .. }
+            | Error::Bpffs { source, .. }
             | Error::Loader { source, .. } => Some(source),
             Error::Record { source, .. } => Some(source),
             Error::Gone
             | Error::TooBig { .. }
+            | Error::SubtreeTooBig { .. }
             | Error::Busy { .. }
             | Error::NoSuchForm { .. }
             | Error::InUse { .. }

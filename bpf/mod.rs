@@ -11,6 +11,7 @@
 
 pub mod catalog;
 mod error;
+mod fdinfo;
 pub mod load;
 pub mod manifest;
 mod pins;

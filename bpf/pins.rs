@@ -9,8 +9,8 @@ pub(super) const VIEW: &str = "view";
 pub(super) const SWEEP: &str = "sweep";
 /// A view's walk.
 pub(super) const WALK: &str = "walk";
-/// The map of maps into which sweep and walk write.
-pub(super) const ROWS: &str = "rows";
+/// The map of maps with the array that sweep and walk fill.
+pub(super) const SWEPT: &str = "swept";
 /// The link of a collector.
 pub(super) const LINK: &str = "link";
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::bpf;
 use crate::bpf::record::{self as render, Plan};
-use crate::bpf::run::{Rows, View};
+use crate::bpf::run::{Swept, View};
 use crate::mirror::{self, CgroupId};
 
 use super::CgviewFs;
@@ -138,7 +138,7 @@ impl CgviewFs {
         Ok(self.handles.spare.fit(out))
     }
 
-    fn paths(&self, root: CgroupId, rows: Rows<'_>) -> Arc<Paths> {
+    fn paths(&self, root: CgroupId, rows: Swept<'_>) -> Arc<Paths> {
         let last = self.last_paths.lock().clone();
         if let Some(last) = last
             .as_ref()

@@ -67,10 +67,11 @@ impl Error {
                 bpf::Error::Link { source, .. }
                 | bpf::Error::Read { source, .. }
                 | bpf::Error::Sweep { source, .. }
-                | bpf::Error::Instance { source, .. }
+                | bpf::Error::Bpffs { source, .. }
                 | bpf::Error::Loader { source, .. } => raw(source),
                 // The view's author has to see that the program and its record disagree.
                 bpf::Error::Record { .. } => Errno::EBADMSG,
+                bpf::Error::SubtreeTooBig { .. } => Errno::ENOMEM,
                 bpf::Error::Busy { .. } | bpf::Error::InUse { .. } => Errno::EBUSY,
                 bpf::Error::NoSuchForm { .. } => Errno::ENOENT,
                 bpf::Error::Object { .. } => Errno::ENOEXEC,

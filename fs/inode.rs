@@ -4,7 +4,7 @@
 
 use fuser::INodeNo;
 
-use crate::bpf::catalog::{MOST_NAMES, NameId};
+use crate::bpf::catalog::{MAX_NAMES, NameId};
 use crate::mirror::CgroupId;
 
 use super::form::Form;
@@ -105,7 +105,7 @@ impl Node {
             Node::Cgroup(id) => Some(id.0).filter(|id| id & (FILE_FLAG | CONTROL_FLAG) == 0),
             Node::File(file) => Some(file.cgroup.0)
                 .filter(|id| id >> ID_BITS == 0)
-                .filter(|_| usize::from(file.name.0) < MOST_NAMES)
+                .filter(|_| usize::from(file.name.0) < MAX_NAMES)
                 .map(|id| {
                     let form = u64::from(file.form.number()) << FORM_SHIFT;
                     FILE_FLAG | u64::from(file.name.0) << NAME_SHIFT | form | id
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn every_node_survives_the_way_to_the_kernel_and_back() {
-        let name = NameId(4095);
+        let name = NameId(4094);
         let mut nodes = vec![Node::Cgroup(CgroupId(2)), Node::Cgroup(CgroupId(1 << 40))];
         for form in Form::ALL {
             nodes.push(Node::File(FileNode {

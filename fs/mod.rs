@@ -22,7 +22,7 @@ use fuser::{FileAttr, FileHandle, FileType, INodeNo};
 use parking_lot::Mutex;
 use rustix::fs::fstat;
 
-use crate::bpf::catalog::{Catalog, Inventory};
+use crate::bpf::catalog::Catalog;
 use crate::bpf::run::{Links, View};
 use crate::mirror::{self, CgroupId, Mirror};
 
@@ -43,7 +43,6 @@ pub struct CgviewFs {
     mirror: Arc<Mirror>,
     catalog: Arc<Catalog>,
     links: Arc<Links>,
-    inventory: Arc<Inventory>,
     handles: Handles,
     lengths: Lengths,
     page_cache: PageCache,
@@ -74,14 +73,12 @@ impl CgviewFs {
         mirror: Arc<Mirror>,
         catalog: Arc<Catalog>,
         links: Arc<Links>,
-        inventory: Arc<Inventory>,
         options: Options,
     ) -> CgviewFs {
         CgviewFs {
             mirror,
             catalog,
             links,
-            inventory,
             handles: Handles::new(options.snapshot_bytes),
             manage: options.manage,
             lengths: Lengths::new(REMEMBERED_LENGTHS),
@@ -144,7 +141,7 @@ impl CgviewFs {
     fn view_of(&self, file: FileNode) -> Result<Arc<View>, Error> {
         let path = || self.mirror.path(file.cgroup);
         let found = self.catalog.find(file.name, path)?;
-        let view = found.map(|place| place.view);
+        let view = found.map(|placed| placed.view);
         view.filter(|view| has_form(view, file.form))
             .ok_or(Error::Stale)
     }
@@ -206,7 +203,7 @@ impl CgviewFs {
         let name = name.ok_or(Error::NotPlacedHere)?;
         let found = self.catalog.find(name, || Ok::<_, Error>(path.clone()))?;
         let place = found.ok_or(Error::NoSuchName)?;
-        if place.at != path {
+        if place.placement != path {
             return Err(Error::NotPlacedHere);
         }
         log::info!(
@@ -214,7 +211,7 @@ impl CgviewFs {
             place.origin,
             path.display()
         );
-        self.inventory.remove(&place.origin).map_err(Error::Remove)
+        self.catalog.remove(&place.origin).map_err(Error::Remove)
     }
 
     fn opendir(&self, number: INodeNo) -> Result<FileHandle, Error> {

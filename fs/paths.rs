@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::bpf::record::CgroupRecords;
-use crate::bpf::run::{Row, Rows};
+use crate::bpf::run::{Swept, SweptCgroup};
 use crate::mirror::{CgroupId, Mirror, Names};
 
 /// How many rows of the last sweep are passed over, as those of removed cgroups, to find one.
@@ -34,14 +34,14 @@ impl Paths {
     pub(super) fn of(
         mirror: &Mirror,
         root: CgroupId,
-        rows: Rows<'_>,
+        rows: Swept<'_>,
         last: Option<&Paths>,
     ) -> Paths {
         let mut paths = Paths {
             root,
             renames: 0,
             bytes: Vec::with_capacity(last.map_or(0, |last| last.bytes.len())),
-            of_rows: Vec::with_capacity(rows.len()),
+            of_rows: Vec::with_capacity(rows.visited()),
         };
         mirror.with_names(|names| {
             paths.renames = names.renames();
@@ -53,20 +53,20 @@ impl Paths {
     }
 
     /// Whether these are the paths of these rows, of a sweep of `root`.
-    pub(super) fn are_of(&self, mirror: &Mirror, root: CgroupId, rows: Rows<'_>) -> bool {
+    pub(super) fn are_of(&self, mirror: &Mirror, root: CgroupId, rows: Swept<'_>) -> bool {
         self.root == root
-            && self.of_rows.len() == rows.len()
             && mirror.with_names(|names| names.renames() == self.renames)
             && self.are_all_of(rows.iter().map(|row| row.id))
     }
 
-    fn are_all_of(&self, ids: impl Iterator<Item = u64>) -> bool {
-        let mut known = self.of_rows.iter().zip(ids);
-        known.all(|(path, id)| path.id == id && path.start != path.end)
+    fn are_all_of(&self, mut ids: impl Iterator<Item = u64>) -> bool {
+        let mut known = self.of_rows.iter();
+        let named = |path: &PathOfRow| path.start != path.end;
+        known.all(|path| ids.next() == Some(path.id) && named(path)) && ids.next().is_none()
     }
 
     /// Each named row with its path.
-    pub(super) fn rows<'a>(&'a self, rows: Rows<'a>) -> impl Iterator<Item = CgroupRecords<'a>> {
+    pub(super) fn rows<'a>(&'a self, rows: Swept<'a>) -> impl Iterator<Item = CgroupRecords<'a>> {
         let named = self.of_rows.iter().zip(rows.iter());
         named
             .filter(|(at, _)| at.start != at.end)
@@ -76,7 +76,7 @@ impl Paths {
             })
     }
 
-    fn build(&mut self, names: &Names<'_>, rows: Rows<'_>, mut last: LastPaths<'_>) {
+    fn build(&mut self, names: &Names<'_>, rows: Swept<'_>, mut last: LastPaths<'_>) {
         // The row's ancestors below the root.
         let mut line: Vec<PathOfRow> = Vec::new();
         for row in rows.iter() {
@@ -102,7 +102,7 @@ impl Paths {
 
     /// Appends the path of a row below `above`, or nothing where the tree does not know it: that
     /// one is asked for when the tree's lock is free again.
-    fn push_new(&mut self, names: &Names<'_>, row: Row<'_>, above: Option<PathOfRow>) {
+    fn push_new(&mut self, names: &Names<'_>, row: SweptCgroup<'_>, above: Option<PathOfRow>) {
         if row.id == self.root.0 {
             self.bytes.push(b'.');
             return;
@@ -206,6 +206,8 @@ mod tests {
         let mut last = paths([1, 2, 3]);
         assert!(last.are_all_of([1, 2, 3].into_iter()));
         assert!(!last.are_all_of([1, 4, 3].into_iter()));
+        assert!(!last.are_all_of([1, 2].into_iter()));
+        assert!(!last.are_all_of([1, 2, 3, 4].into_iter()));
         last.of_rows[1].start = last.of_rows[1].end;
         assert!(!last.are_all_of([1, 2, 3].into_iter()));
     }

@@ -77,7 +77,7 @@ fn jq_reads_the_answer() {
         ]
     );
     let live = sh(&format!(
-        "{{ {command} || true; }} | jq '[.views[].program.missing == null] | index(true)'"
+        "{{ {command} || true; }} | jq '[.views[].program.unavailable == null] | index(true)'"
     ));
     assert_eq!(live, b"0\n");
 }

@@ -1,31 +1,46 @@
-//! Object files below a directory: what there is, and the bytes of one.
+//! Directories of object files or of pins: what is in them, and the bytes of one object file.
 
-use std::fs::{self, File, Metadata};
-use std::io::Read as _;
+use std::fs::{self, DirEntry, File, Metadata};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// What object files are called.
+/// The end of an object file's name.
 const SUFFIX: &str = ".bpf.o";
 
-/// Larger than any sensible object; a file is read as a whole.
-const MOST_BYTES: u64 = 16 << 20;
+/// A larger file is refused, since a file is read as a whole.
+const MAX_BYTES: u64 = 16 << 20;
 
-/// A file that was written to within this may not be complete yet.
+/// A file that was written to within this time may not be complete yet.
 const SETTLED_AFTER: Duration = Duration::from_millis(200);
 
 /// Deepest placement; cgroups are nested far less deep.
-const MOST_DEPTH: usize = 32;
+const MAX_DEPTH: usize = 32;
 
-/// A file that was found, and the cgroup path at which its directory places it.
+/// A file or pin, and the cgroup path at which its directory places it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) path: PathBuf,
-    pub(super) at: PathBuf,
+    pub(super) placement: PathBuf,
     pub(super) stamp: Stamp,
-    /// False while it is still being written.
+    /// False while the file is being written.
     pub(super) settled: bool,
+}
+
+/// A directory that cannot be listed.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) path: PathBuf,
+    pub(super) placement: PathBuf,
+    pub(super) error: io::Error,
+}
+
+/// All that is below a directory, as far as it can be read.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub(super) found: Vec<Found>,
+    pub(super) unreadable: Vec<Unreadable>,
 }
 
 /// Tells one content of a path from another.
@@ -50,39 +65,69 @@ impl Stamp {
     }
 }
 
-/// All files below `root` for which `is_one` holds, parents' before children's. Hidden names are
-/// passed over. What vanishes meanwhile or cannot be listed is not there.
-pub(super) fn list(root: &Path, is_one: fn(&str) -> bool) -> Vec<Found> {
-    let mut found = Vec::new();
+/// Lists the files below `root` for which `is_one` holds. Hidden names are passed over, and a
+/// directory that is not there is empty.
+pub(super) fn list(root: &Path, is_one: fn(&str) -> bool) -> Listing {
+    let mut listing = Listing::default();
     let mut todo = vec![(root.to_owned(), PathBuf::new(), 0)];
-    while let Some((dir, at, depth)) = todo.pop() {
-        let Ok(entries) = fs::read_dir(&dir) else {
-            continue;
+    while let Some((path, placement, depth)) = todo.pop() {
+        let entries = match entries_of(&path) {
+            Ok(entries) => entries,
+            Err(error) => {
+                listing.unreadable.push(Unreadable {
+                    path,
+                    placement,
+                    error,
+                });
+                continue;
+            }
         };
-        let mut entries: Vec<_> = entries.flatten().collect();
-        entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let name = entry.file_name();
-            let path = entry.path();
             let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
             match name.to_str() {
                 Some(name) if name.starts_with('.') => {}
-                _ if is_dir && depth < MOST_DEPTH => todo.push((path, at.join(name), depth + 1)),
-                Some(name) if !is_dir && is_one(name) => found.push(look(path, at.clone())),
+                _ if is_dir && depth < MAX_DEPTH => {
+                    todo.push((entry.path(), placement.join(name), depth + 1));
+                }
+                Some(name) if !is_dir && is_one(name) => {
+                    listing.found.push(look(entry.path(), placement.clone()));
+                }
                 _ => {}
             }
         }
     }
-    found
+    listing
 }
 
-/// Whether a file is an object's, by its name.
+fn entries_of(dir: &Path) -> io::Result<Vec<DirEntry>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    entries.collect()
+}
+
+/// Whether a file is an object file, by its name.
 pub(super) fn is_object(name: &str) -> bool {
     name.len() > SUFFIX.len() && name.ends_with(SUFFIX)
 }
 
-fn look(path: PathBuf, at: PathBuf) -> Found {
-    // A link that leads nowhere is there and cannot be used: loading it tells why.
+/// Whether a file in bpffs is a pin: all are.
+pub(super) fn is_pin(_: &str) -> bool {
+    true
+}
+
+fn look(path: PathBuf, placement: PathBuf) -> Found {
+    // A link that leads nowhere counts too: loading it gives the reason.
     let meta = fs::metadata(&path);
     let settled = meta.as_ref().is_ok_and(|meta| {
         let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -94,19 +139,19 @@ fn look(path: PathBuf, at: PathBuf) -> Found {
         settled: settled || meta.is_err(),
         stamp: meta.map(|meta| Stamp::of(&meta)).unwrap_or_default(),
         path,
-        at,
+        placement,
     }
 }
 
-/// The bytes of an object file, or why they are not trusted.
+/// The bytes of an object file, or why it is not trusted.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let not_regular = || "it is not a regular file".to_owned();
-    // Opening a device may do something.
+    // To open a device may have effects.
     let meta = fs::metadata(path).map_err(|error| format!("open: {error}"))?;
     if !meta.is_file() {
         return Err(not_regular());
     }
-    // Opening a FIFO that has just taken its place would wait for its writer.
+    // To open a FIFO that has just taken its place would wait for a writer.
     let file = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
@@ -119,12 +164,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     if meta.uid() != 0 || meta.mode() & 0o022 != 0 {
         return Err("others than root may write to it; chown root and chmod go-w".to_owned());
     }
-    if meta.len() > MOST_BYTES {
-        let mib = MOST_BYTES >> 20;
-        return Err(format!("it is larger than {mib} MiB"));
+    if meta.len() > MAX_BYTES {
+        return Err(format!("it is larger than {} MiB", MAX_BYTES >> 20));
     }
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES)
+    file.take(MAX_BYTES)
         .read_to_end(&mut bytes)
         .map_err(|error| format!("read: {error}"))?;
     Ok(bytes)
@@ -135,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_known_by_its_name() {
+    fn an_object_file_is_known_by_its_name() {
         assert!(is_object("wait.bpf.o"));
         assert!(!is_object(".bpf.o"));
         assert!(!is_object("wait.o"));
@@ -143,8 +187,28 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_no_object() {
+    fn a_device_is_no_object_file() {
         let error = read(Path::new("/dev/null")).expect_err("a device");
         assert!(error.contains("not a regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_empty() {
+        for path in ["/no/such/directory", "/dev/null"] {
+            let listing = list(Path::new(path), is_object);
+            assert!(listing.found.is_empty() && listing.unreadable.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_listed_is_an_error() {
+        // A link to itself gives ELOOP, for root too.
+        let link = std::env::temp_dir().join(format!("cgview-files-{}", std::process::id()));
+        std::os::unix::fs::symlink(&link, &link).expect("symlink");
+        let listing = list(&link, is_object);
+        fs::remove_file(&link).expect("remove");
+        assert!(listing.found.is_empty());
+        let unreadable = listing.unreadable.first().expect("an error");
+        assert_eq!(unreadable.error.raw_os_error(), Some(libc::ELOOP));
     }
 }

@@ -1,11 +1,9 @@
-//! Which view objects there are: built in, as files in the directories that are watched, and
-//! pinned by others. Loads what is new, replaces what has changed, drops what is gone, and keeps
-//! for each the reason why it is not used.
+//! The one registry of view objects: which there are, where they come from, at which cgroup they are
+//! placed, which view a name means where, and why an object is not used.
 
 mod files;
 mod follow;
-mod pins;
-mod placement;
+mod names;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,22 +13,24 @@ use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
+use super::Builtin;
 use super::manifest::Manifest;
-use super::run::{Engine, Object};
-use super::{Builtin, Error};
+use super::run::{Engine, LoadedObject, View};
 
-pub use follow::Watch;
-pub use placement::{Catalog, MOST_NAMES, NameId, Placement};
+pub use follow::{Follow, ViewDirs};
+pub use names::{MAX_NAMES, NameId, Placed};
 
-/// Where an object comes from. The order is that of precedence: where two objects at the same
-/// placement have a view of the same name, the lesser one wins.
+use names::NameIndex;
+
+/// Where an object comes from. The order is that of precedence: where two objects at one placement
+/// have a view of the same name, the lesser origin wins.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
-    /// An object file.
+    /// An object file, or a directory of object files that cannot be listed.
     File(PathBuf),
-    /// A program that somebody has pinned.
+    /// A program that somebody has pinned, or a directory of pins that cannot be listed.
     Pin(PathBuf),
     /// Part of this program.
     Builtin(&'static str),
@@ -45,75 +45,54 @@ impl fmt::Display for Origin {
     }
 }
 
-/// An object that there is, used or not.
+/// What the catalog holds for one origin.
 #[derive(Clone)]
-pub struct Item {
-    /// Where it comes from.
+pub struct CatalogEntry {
+    /// Where the object comes from.
     pub origin: Origin,
     /// The cgroup path of its placement, below the mount's root.
-    pub at: PathBuf,
-    /// What is loaded of it.
-    pub object: Option<Arc<Object>>,
-    /// What the kernel or libbpf found out about an object that cannot be used.
+    pub placement: PathBuf,
+    /// The object in use.
+    pub object: Option<Arc<LoadedObject>>,
+    /// What is known of an object that cannot be used.
     pub manifest: Option<Manifest>,
-    /// Why what is there now is not used. With an object that is loaded: the one before it stays.
-    pub refused: Option<String>,
-    /// When it came to this.
+    /// Why the origin's present content is not used. An object in use beside that is the one before.
+    pub unavailable: Option<String>,
+    /// Since when this entry is as it is.
     pub since: SystemTime,
 }
 
-/// Who shows the views.
-pub trait Shelf: Send + Sync {
-    /// Shows an object's views at a placement, in the place of what the origin had before.
-    ///
-    /// # Errors
-    /// Why they cannot be shown, to be reported.
-    fn put(&self, origin: &Origin, at: &Path, object: &Arc<Object>) -> Result<(), String>;
-
-    /// Shows the views of this origin no more.
-    fn take(&self, origin: &Origin);
-}
-
-/// Where to look for objects besides those built in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Places {
-    /// Directories with object files.
-    pub files: Vec<PathBuf>,
-    /// Directories in bpffs with programs that others pin.
-    pub pins: Vec<PathBuf>,
-}
-
-/// All objects.
-pub struct Inventory {
-    /// Held for a look-up or a change only; never while an object is loaded.
-    items: Mutex<BTreeMap<Origin, Item>>,
-    shelf: Arc<dyn Shelf>,
-    /// Last: objects are unpinned before their file system is unmounted.
+/// All view objects of a mount.
+pub struct Catalog {
+    /// Held for a look-up or a change only, never over a system call or a load.
+    state: RwLock<State>,
+    /// Dropped last: objects unpin before their file system is unmounted.
     engine: Engine,
 }
 
-impl Inventory {
-    /// An empty inventory.
-    pub fn new(engine: Engine, shelf: Arc<dyn Shelf>) -> Inventory {
-        Inventory {
-            items: Mutex::default(),
-            shelf,
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<Origin, CatalogEntry>,
+    names: NameIndex<Arc<View>>,
+}
+
+impl Catalog {
+    /// An empty catalog whose objects are loaded by `engine`.
+    pub fn new(engine: Engine) -> Catalog {
+        Catalog {
+            state: RwLock::default(),
             engine,
         }
     }
 
-    /// Loads objects that come with the program.
-    ///
-    /// # Errors
-    /// When no object can be loaded at all here; one that this kernel does not take is reported
-    /// as refused.
-    pub fn load_builtin(&self, builtin: &[Builtin]) -> Result<(), Error> {
+    /// Loads objects that come with the program, side by side. One that cannot be loaded is listed
+    /// with the reason, as any other object.
+    pub fn load_builtin(&self, builtin: &[Builtin]) {
         let loaded: Vec<_> = thread::scope(|scope| {
-            // Each is a process of its own, so they may as well run side by side.
-            let load = |elf| move || self.engine.load("built in", elf, None);
+            let load = |name, elf| move || self.engine.load(name, elf, None);
             let loaders: Vec<_> = builtin
                 .iter()
-                .map(|(_, elf)| scope.spawn(load(elf)))
+                .map(|(name, elf)| scope.spawn(load(name, elf)))
                 .collect();
             loaders
                 .into_iter()
@@ -121,95 +100,62 @@ impl Inventory {
                 .collect()
         });
         for ((name, _), object) in builtin.iter().zip(loaded) {
-            let object = object.map_err(|_| Error::Loader {
-                object: (*name).to_owned(),
-                source: io::Error::other("its thread panicked"),
-            })??;
-            self.admit(Origin::Builtin(name), Path::new(""), Ok(object));
+            let object = match object {
+                Ok(loaded) => loaded.map_err(|error| error.to_string()),
+                Err(_) => Err("the thread that loaded it panicked".to_owned()),
+            };
+            self.admit(Origin::Builtin(name), Path::new(""), object);
         }
-        Ok(())
     }
 
-    /// All objects, in the order of precedence.
-    pub fn items(&self) -> Vec<Item> {
-        self.items.lock().values().cloned().collect()
+    /// Every entry, in the order of precedence.
+    pub fn entries(&self) -> Vec<CatalogEntry> {
+        self.state.read().entries.values().cloned().collect()
     }
 
-    /// What is loaded of an origin.
-    fn object(&self, origin: &Origin) -> Option<Arc<Object>> {
-        self.items.lock().get(origin)?.object.clone()
+    /// The id of a view's name, if a view has ever had that name.
+    pub fn id(&self, name: &str) -> Option<NameId> {
+        self.state.read().names.id(name)
     }
 
-    /// Tells of an object that is about to be loaded, where there is none yet.
-    fn announce(&self, origin: &Origin, at: &Path) {
-        let mut items = self.items.lock();
-        let item = items.entry(origin.clone());
-        item.or_insert_with(|| Item {
-            origin: origin.clone(),
-            at: at.to_owned(),
-            object: None,
-            manifest: None,
-            refused: Some("it is being loaded".to_owned()),
-            since: SystemTime::now(),
-        });
-    }
-
-    /// Puts an object in the place of what its origin had before; one that cannot be used is
-    /// reported and changes nothing else.
-    fn admit(&self, origin: Origin, at: &Path, loaded: Result<Object, String>) {
-        let mut manifest = None;
-        let loaded = loaded.and_then(|object| match object.manifest.error.clone() {
-            Some(reason) => {
-                manifest = Some(object.manifest);
-                Err(reason)
-            }
-            None if object.views.is_empty() => {
-                let reason = object.manifest.unusable().unwrap_or_default().to_owned();
-                manifest = Some(object.manifest);
-                Err(reason)
-            }
-            None => Ok(Arc::new(object)),
-        });
-        let shown = loaded.and_then(|object| {
-            self.shelf.put(&origin, at, &object)?;
-            Ok(object)
-        });
-        let mut items = self.items.lock();
-        let before = items.remove(&origin);
-        let (object, refused) = match shown {
-            Ok(object) => (Some(object), None),
-            Err(reason) => {
-                log::warn!("view object {origin} is not used: {reason}");
-                (
-                    before.as_ref().and_then(|item| item.object.clone()),
-                    Some(reason),
-                )
-            }
+    /// The view that a name means in a directory. `path` gives the directory's path; it is called
+    /// only when the answer depends on it.
+    ///
+    /// # Errors
+    /// Those of `path`.
+    pub fn find<E>(
+        &self,
+        id: NameId,
+        path: impl FnOnce() -> Result<PathBuf, E>,
+    ) -> Result<Option<Placed<Arc<View>>>, E> {
+        let placed = match self.state.read().names.placed(id) {
+            [] => return Ok(None),
+            [only] if only.placement.as_os_str().is_empty() => return Ok(Some(only.clone())),
+            several => several.to_vec(),
         };
-        let item = Item {
-            origin: origin.clone(),
-            at: at.to_owned(),
-            object,
-            manifest,
-            refused,
-            since: SystemTime::now(),
-        };
-        items.insert(origin, item);
-        drop(items);
-        // Unpins, once nothing else uses it.
-        drop(before);
+        let path = path()?;
+        Ok(names::nearest(&placed, &path).cloned())
     }
 
-    fn dismiss(&self, origin: &Origin) {
-        self.shelf.take(origin);
-        let gone = self.items.lock().remove(origin);
-        drop(gone);
+    /// The views of the directory with this path.
+    pub fn views(&self, path: &Path) -> Vec<(NameId, Arc<View>)> {
+        self.state.read().names.nearest_of_each(path)
+    }
+
+    /// The view of each name that is in use; of several, the one that is placed nearest to the root.
+    pub fn all(&self) -> Vec<(NameId, Arc<View>)> {
+        self.state.read().names.topmost_of_each()
+    }
+
+    /// The origin whose view of that name comes before the one of `origin` at the same placement.
+    pub fn hidden_by(&self, name: &str, placement: &Path, origin: &Origin) -> Option<Origin> {
+        self.state.read().names.hidden_by(name, placement, origin)
     }
 
     /// Removes the object's file or pin, and so its views from every cgroup.
     ///
     /// # Errors
-    /// When there is none to remove (`EPERM`), or the system's own.
+    /// `EPERM` for a built-in object; else the system's error.
     pub fn remove(&self, origin: &Origin) -> io::Result<()> {
         match origin {
             Origin::File(path) | Origin::Pin(path) => std::fs::remove_file(path)?,
@@ -217,5 +163,116 @@ impl Inventory {
         }
         self.dismiss(origin);
         Ok(())
+    }
+
+    fn object(&self, origin: &Origin) -> Option<Arc<LoadedObject>> {
+        self.state.read().entries.get(origin)?.object.clone()
+    }
+
+    /// Loads what a file or a pin holds now, in the place of what it held before.
+    fn load(&self, origin: &Origin, placement: &Path) {
+        let loaded = match origin {
+            Origin::File(path) => files::read(path).and_then(|elf| {
+                let previous = self.object(origin);
+                let loaded = self
+                    .engine
+                    .load(&origin.to_string(), &elf, previous.as_deref());
+                loaded.map_err(|error| error.to_string())
+            }),
+            Origin::Pin(path) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                self.engine.adopt(&name, path)
+            }
+            Origin::Builtin(_) => return,
+        };
+        self.admit(origin.clone(), placement, loaded);
+    }
+
+    /// Lists an object that is about to be loaded, where there is none yet.
+    fn announce(&self, origin: &Origin, placement: &Path) {
+        let mut state = self.state.write();
+        let entry = state.entries.entry(origin.clone());
+        let reason = "it is being loaded".to_owned();
+        entry.or_insert_with(|| CatalogEntry::unavailable(origin, placement, reason));
+    }
+
+    /// Lists a directory that cannot be listed itself.
+    fn announce_unreadable(&self, origin: &Origin, placement: &Path, reason: String) {
+        log::warn!("list view objects in {origin}: {reason}; what was there before stays in use");
+        let entry = CatalogEntry::unavailable(origin, placement, reason);
+        self.state.write().entries.insert(origin.clone(), entry);
+    }
+
+    /// Puts an object in the place of what its origin had before. An object that cannot be used is
+    /// listed with the reason, and the one before stays in use.
+    fn admit(&self, origin: Origin, placement: &Path, loaded: Result<LoadedObject, String>) {
+        let (object, manifest, mut unavailable) = match loaded {
+            Ok(object) => match object.unusable() {
+                None => (Some(Arc::new(object)), None, None),
+                Some(reason) => (None, Some(object.manifest), Some(reason)),
+            },
+            Err(reason) => (None, None, Some(reason)),
+        };
+        let mut state = self.state.write();
+        let before = state.entries.remove(&origin);
+        let mut in_use = before.as_ref().and_then(|entry| entry.object.clone());
+        let mut replaced = Vec::new();
+        if let Some(object) = object {
+            match state.names.put(&origin, placement, &object.views) {
+                Ok(views) => {
+                    replaced = views;
+                    in_use = Some(object);
+                }
+                Err(reason) => unavailable = Some(reason),
+            }
+        }
+        let entry = CatalogEntry {
+            origin: origin.clone(),
+            placement: placement.to_owned(),
+            object: in_use,
+            manifest,
+            unavailable: unavailable.clone(),
+            since: SystemTime::now(),
+        };
+        state.entries.insert(origin.clone(), entry);
+        drop(state);
+        if let Some(reason) = unavailable {
+            log::warn!("view object {origin} is not used: {reason}");
+        }
+        // The last user of an object unpins it, which must not happen under the lock.
+        drop((before, replaced));
+    }
+
+    /// Takes an origin and its views out.
+    fn dismiss(&self, origin: &Origin) {
+        let mut state = self.state.write();
+        let views = state.names.take(origin);
+        let entry = state.entries.remove(origin);
+        drop(state);
+        // Unpins, as above.
+        drop((views, entry));
+    }
+}
+
+impl CatalogEntry {
+    fn unavailable(origin: &Origin, placement: &Path, reason: String) -> CatalogEntry {
+        CatalogEntry {
+            origin: origin.clone(),
+            placement: placement.to_owned(),
+            object: None,
+            manifest: None,
+            unavailable: Some(reason),
+            since: SystemTime::now(),
+        }
+    }
+}
+
+impl LoadedObject {
+    /// Why no view of the object can be read.
+    fn unusable(&self) -> Option<String> {
+        if !self.views.is_empty() {
+            return None;
+        }
+        Some(self.manifest.first_reason().unwrap_or_default().to_owned())
     }
 }

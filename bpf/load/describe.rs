@@ -1,5 +1,5 @@
-//! What an object says of itself by its sections and decl tags: its views, their records, its
-//! collectors and maps. Asks the kernel nothing.
+//! An open object as a manifest: its views, their records, its collectors and maps, by sections and
+//! decl tags. Names and records are judged here, before anything is loaded. Asks the kernel nothing.
 
 use std::ffi::OsStr;
 
@@ -7,18 +7,21 @@ use libbpf_rs::OpenObject;
 use libbpf_rs::btf::Btf;
 
 use super::LeftOut;
-use super::tags::{self, Tags};
-use crate::bpf::manifest::{Keep, Manifest, MapInfo, Order, ProgramInfo, ViewInfo};
-use crate::bpf::record::{Meaning, Record};
+use super::layout;
+use super::tags::Tags;
+use crate::bpf::manifest::{
+    Keep, Manifest, MapInfo, Order, ProgramInfo, ViewInfo, check_view_name,
+};
+use crate::bpf::record::{Meaning, Plan, Record};
 
-/// An object's types and the words of its author on them.
+/// An object's types and its author's tags on them.
 pub(super) struct Types<'a> {
     pub(super) btf: Option<Btf<'a>>,
     pub(super) tags: Tags,
 }
 
 impl<'a> Types<'a> {
-    /// Those of the object in `elf`, which may have none.
+    /// Of the object in `elf`, which may have no types.
     pub(super) fn of(elf: &'a [u8]) -> Result<Types<'a>, String> {
         let btf = Btf::from_raw("view", elf).map_err(|error| error.to_string())?;
         let tags = btf.as_ref().map(Tags::collect).unwrap_or_default();
@@ -26,7 +29,7 @@ impl<'a> Types<'a> {
     }
 }
 
-/// The open object. What is left out is told as missing.
+/// The manifest of the open object. What is left out is unavailable in it.
 pub(super) fn describe(
     open: &OpenObject,
     types: &Types<'_>,
@@ -53,11 +56,11 @@ pub(super) fn describe(
         }
     }
     for (of, info) in sweeps {
-        let view = whole(&mut manifest, of, &info)?;
+        let view = view_of(&mut manifest, of, &info)?;
         view.sweep = Some(info);
     }
     for (of, info) in walks {
-        let view = whole(&mut manifest, of, &info)?;
+        let view = view_of(&mut manifest, of, &info)?;
         view.walk = Some(info);
     }
     for map in open.maps() {
@@ -74,30 +77,46 @@ pub(super) fn describe(
 
 fn view_info(types: &Types<'_>, program: ProgramInfo) -> Result<ViewInfo, String> {
     let tag = |key: &str| types.tags.function(&program.name, key);
-    let refuse = |why: String| format!("record view {}: {why}", program.name);
+    let name = tag("name").unwrap_or(&program.name);
+    check_view_name(name)?;
+    let help = tag("help").unwrap_or_default();
+    let order = order(tag("order"))?;
+    let refuse = |why: String| format!("record view {name}: {why}");
     let record = match (tag("record"), &types.btf) {
-        (Some(of), Some(btf)) => Some(tags::record(btf, &types.tags, of).map_err(refuse)?),
+        (Some(of), Some(btf)) => {
+            let record = layout::of_struct(btf, &types.tags, of).map_err(refuse)?;
+            judge(&record, name, help, order).map_err(refuse)?;
+            Some(record)
+        }
         _ => None,
     };
-    let order = order(tag("order"))?;
-    let is_one = |record: &Record| record.fields.iter().all(|f| f.meaning != Meaning::Key);
-    if order != Order::Itself && record.as_ref().is_some_and(is_one) {
-        let why = "a walk gives one record for each cgroup, so it needs a member that is their key";
-        return Err(refuse(why.to_owned()));
-    }
     Ok(ViewInfo {
-        name: tag("name").unwrap_or(&program.name).to_owned(),
-        help: tag("help").unwrap_or_default().to_owned(),
+        name: name.to_owned(),
+        help: help.to_owned(),
         order,
         record,
         sweep: None,
         walk: None,
+        prepares: tag("prepare") != Some(NO_PREPARE),
         program,
     })
 }
 
-/// The view that a program is a part of.
-fn whole<'a>(
+/// The function that stands for "nothing to prepare" in the authoring header.
+const NO_PREPARE: &str = "cgview__no_prepare";
+
+fn judge(record: &Record, view: &str, help: &str, order: Order) -> Result<(), String> {
+    Plan::new(view, help, record).map_err(|error| error.to_string())?;
+    let has_labels = record.fields.iter().any(|f| f.meaning == Meaning::Key);
+    if order != Order::Itself && !has_labels {
+        let why = "its order gives one record for each cgroup, so a member has to be their key";
+        return Err(why.to_owned());
+    }
+    Ok(())
+}
+
+/// The view to which a sweep or a walk belongs.
+fn view_of<'a>(
     manifest: &'a mut Manifest,
     of: &str,
     part: &ProgramInfo,
@@ -134,7 +153,7 @@ fn program_info(name: &OsStr, section: &OsStr, left_out: &LeftOut) -> ProgramInf
     ProgramInfo {
         section: section.to_string_lossy().trim_start_matches('?').to_owned(),
         verified_insns: 0,
-        missing: left_out.get(&name).cloned(),
+        unavailable: left_out.get(&name).cloned(),
         name,
     }
 }

@@ -1,5 +1,5 @@
-//! The variables of the authoring header that the loader sets before an object is loaded:
-//! `cgview_nr_cpus`, `cgview_page_bytes`, and `cgview_has_X` for an optional program or map called X.
+//! The constants of the authoring header, set in an open object's `.rodata`: `cgview_nr_cpus`,
+//! `cgview_page_bytes`, and `cgview_has_X` for an optional program or map X.
 
 use std::ffi::OsStr;
 

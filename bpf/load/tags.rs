@@ -1,13 +1,9 @@
-//! What an object's BTF says about its views: decl tags on functions, and the struct that a
-//! record view writes with the decl tags of its members. Runs in the loader process only: BTF of
-//! a stranger's object is hostile input.
+//! The words of an object's author, as BTF decl tags on functions, variables and struct members.
 
 use std::collections::HashMap;
 
-use libbpf_rs::btf::types::{Array, DeclTag, Int, IntEncoding, MemberAttr, Struct};
-use libbpf_rs::btf::{Btf, BtfKind, BtfType, HasSize, TypeId};
-
-use crate::bpf::record::{Field, Kind, Meaning, Record, Scale, Unit};
+use libbpf_rs::btf::types::DeclTag;
+use libbpf_rs::btf::{Btf, BtfKind, TypeId};
 
 /// Every tag of the authoring header starts with this.
 const PREFIX: &str = "cgview:";
@@ -21,6 +17,7 @@ pub(super) struct Tags {
 }
 
 impl Tags {
+    /// All tags in the BTF.
     pub(super) fn collect(btf: &Btf<'_>) -> Tags {
         let mut tags = Tags::default();
         for tag in btf.type_by_kind::<DeclTag<'_>>() {
@@ -31,23 +28,17 @@ impl Tags {
             let Some(target) = tag.next_type() else {
                 continue;
             };
-            match (target.kind(), tag.component_index()) {
-                (BtfKind::Func, None) => {
-                    let function = target.name().unwrap_or_default().to_string_lossy();
-                    let of = tags.of_functions.entry(function.into_owned()).or_default();
-                    of.push(text.to_owned());
-                }
-                (BtfKind::Var, None) => {
-                    let variable = target.name().unwrap_or_default().to_string_lossy();
-                    let of = tags.of_variables.entry(variable.into_owned()).or_default();
-                    of.push(text.to_owned());
-                }
+            let name = || target.name().unwrap_or_default().to_string_lossy();
+            let of = match (target.kind(), tag.component_index()) {
+                (BtfKind::Func, None) => tags.of_functions.entry(name().into_owned()).or_default(),
+                (BtfKind::Var, None) => tags.of_variables.entry(name().into_owned()).or_default(),
                 (BtfKind::Struct, Some(member)) => {
-                    let of = tags.of_members.entry((target.type_id(), member));
-                    of.or_default().push(text.to_owned());
+                    let member = (target.type_id(), member);
+                    tags.of_members.entry(member).or_default()
                 }
-                _ => {}
-            }
+                _ => continue,
+            };
+            of.push(text.to_owned());
         }
         tags
     }
@@ -57,123 +48,26 @@ impl Tags {
         value(self.of_functions.get(function)?, key)
     }
 
-    /// Whether there is a `cgview:<word>` on a variable, for instance a map.
+    /// Whether `cgview:<word>` is on a variable, for instance a map.
     pub(super) fn is_variable(&self, variable: &str, word: &str) -> bool {
         let tags = self.of_variables.get(variable);
-        tags.is_some_and(|tags| tags.iter().any(|tag| tag == word))
+        tags.is_some_and(|tags| has(tags, word))
+    }
+
+    /// The tags on one member of a struct.
+    pub(super) fn member(&self, of: TypeId, index: u32) -> &[String] {
+        let tags = self.of_members.get(&(of, index));
+        tags.map_or(&[], Vec::as_slice)
     }
 }
 
-fn value<'a>(tags: &'a [String], key: &str) -> Option<&'a str> {
+/// The value of `<key>=<value>` among these tags.
+pub(super) fn value<'a>(tags: &'a [String], key: &str) -> Option<&'a str> {
     tags.iter()
         .find_map(|tag| tag.strip_prefix(key)?.strip_prefix('='))
 }
 
-/// The layout of the struct called `name`, or why it cannot be a record.
-pub(super) fn record(btf: &Btf<'_>, tags: &Tags, name: &str) -> Result<Record, String> {
-    let name = name.trim_start_matches("struct ").trim();
-    let Some(composite) = btf.type_by_name::<Struct<'_>>(name) else {
-        return Err(format!("its BTF has no struct {name}"));
-    };
-    let mut fields = Vec::new();
-    for (index, member) in composite.iter().enumerate() {
-        let member_name = member.name.unwrap_or_default().to_string_lossy();
-        // Padding is the author's business.
-        if member_name.is_empty() || member_name.starts_with('_') {
-            continue;
-        }
-        let refuse = |why: &str| format!("struct {name}: member {member_name} {why}");
-        let MemberAttr::Normal { offset } = member.attr else {
-            return Err(refuse("is a bit field, which a record cannot hold"));
-        };
-        let kind = btf
-            .type_by_id::<BtfType<'_>>(member.ty)
-            .and_then(|ty| kind(btf, ty))
-            .ok_or_else(|| refuse("is neither an integer, a char array nor a cgview_hist"))?;
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        let no_tags = Vec::new();
-        let member_tags = tags.of_members.get(&(composite.type_id(), index));
-        let member_tags = member_tags.unwrap_or(&no_tags);
-        let with_descendants = has(member_tags, "with_descendants");
-        if with_descendants && kind != Kind::Unsigned(8) {
-            return Err(refuse("counts descendants, so it must be a __u64"));
-        }
-        fields.push(Field {
-            name: member_name.to_string(),
-            offset_bytes: offset as usize / 8,
-            kind,
-            meaning: meaning(member_tags),
-            unit: unit(value(member_tags, "unit")).map_err(|why| refuse(&why))?,
-            help: value(member_tags, "help").unwrap_or_default().to_owned(),
-            absent_if_ones: has(member_tags, "absent"),
-            with_descendants,
-        });
-    }
-    Ok(Record {
-        size_bytes: composite.size(),
-        fields,
-    })
-}
-
-fn has(tags: &[String], word: &str) -> bool {
+/// Whether `word` is among these tags.
+pub(super) fn has(tags: &[String], word: &str) -> bool {
     tags.iter().any(|tag| tag == word)
-}
-
-fn meaning(tags: &[String]) -> Meaning {
-    if has(tags, "counter") {
-        Meaning::Counter
-    } else if has(tags, "key") {
-        Meaning::Key
-    } else {
-        Meaning::Gauge
-    }
-}
-
-fn unit(word: Option<&str>) -> Result<Unit, String> {
-    match word {
-        None | Some("") => Ok(Unit::None),
-        Some("ns") => Ok(Unit::Nanoseconds),
-        Some("us") => Ok(Unit::Microseconds),
-        Some("bytes") => Ok(Unit::Bytes),
-        Some(other) => Err(format!(
-            "has the unknown unit {other:?} (ns, us, bytes or none)"
-        )),
-    }
-}
-
-fn kind(btf: &Btf<'_>, ty: BtfType<'_>) -> Option<Kind> {
-    let ty = ty.skip_mods_and_typedefs();
-    match ty.kind() {
-        BtfKind::Int => {
-            let int = Int::try_from(ty).ok()?;
-            let size_bytes = usize::from(int.bits) / 8;
-            Some(match int.encoding {
-                IntEncoding::Signed => Kind::Signed(size_bytes),
-                _ => Kind::Unsigned(size_bytes),
-            })
-        }
-        BtfKind::Enum => Some(Kind::Unsigned(4)),
-        BtfKind::Array => {
-            let array = Array::try_from(ty).ok()?;
-            let of = array.contained_type().skip_mods_and_typedefs();
-            let is_char = of.kind() == BtfKind::Int && of.name().is_some_and(|n| n == "char");
-            is_char.then(|| Kind::Text(array.capacity()))
-        }
-        BtfKind::Struct => histogram(btf, Struct::try_from(ty).ok()?),
-        _ => None,
-    }
-}
-
-/// `struct cgview_hist` and `struct cgview_hist_log2` of the authoring header: `u64 sum, max`,
-/// then the slots.
-fn histogram(btf: &Btf<'_>, ty: Struct<'_>) -> Option<Kind> {
-    let scale = match ty.name()?.to_str()? {
-        "cgview_hist" => Scale::LogLinear,
-        "cgview_hist_log2" => Scale::Log2,
-        _ => return None,
-    };
-    let slots = ty.iter().find(|m| m.name.is_some_and(|n| n == "slots"))?;
-    let slots = Array::try_from(btf.type_by_id::<BtfType<'_>>(slots.ty)?).ok()?;
-    let slots = slots.capacity();
-    (ty.size() == (2 + slots) * 8).then_some(Kind::Histogram { scale, slots })
 }

@@ -39,7 +39,7 @@ impl Instance {
     /// Mounts an instance for a mountpoint, after removing what crashed daemons have left there.
     ///
     /// # Errors
-    /// [`Error::InUse`] when too many living daemons have one, else [`Error::Instance`].
+    /// [`Error::InUse`] when too many living daemons have one, else [`Error::Bpffs`].
     pub fn mount(mountpoint: &Path) -> Result<Instance, Error> {
         let name = escape(mountpoint);
         let mut free = None;
@@ -88,7 +88,7 @@ impl Instance {
 
     fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> Error {
         let path = self.dir.clone();
-        move |source| Error::Instance {
+        move |source| Error::Bpffs {
             path,
             action,
             source,
@@ -142,13 +142,13 @@ fn remove_objects(dir: &Path) -> io::Result<()> {
 
 /// The lock, unless a living daemon has it and keeps it.
 fn lock(path: &Path, deadline: Instant) -> Result<Option<OwnedFd>, Error> {
-    let failed = |error: Errno| Error::Instance {
+    let failed = |error: Errno| Error::Bpffs {
         path: path.to_owned(),
         action: "lock",
         source: error.into(),
     };
     loop {
-        fs::create_dir_all(RUN_DIR).map_err(|source| Error::Instance {
+        fs::create_dir_all(RUN_DIR).map_err(|source| Error::Bpffs {
             path: RUN_DIR.into(),
             action: "create",
             source,

@@ -1,104 +1,137 @@
-//! The pinned links, one for each (view, cgroup) that has been read: made on first use, bounded in
-//! number, released when the cgroup goes. A link keeps the memory of a removed cgroup, so a late
-//! release is a leak and a missed one a lie in `nr_dying_descendants`.
+//! The pinned links, one for each view and cgroup that has been read: made on first use, limited in
+//! number, released when the cgroup is gone. A link keeps the memory of a removed cgroup, so that a
+//! forgotten link shows in `nr_dying_descendants`.
 
+use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lru::LruCache;
 use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 
+use super::view::PinDir;
+use crate::bpf::manifest::Order;
 use crate::bpf::{Error, pins};
 use crate::sys;
 
-/// A typical output fits; a longer one grows the buffer.
+/// Bytes read at a time; a typical output fits.
 const OUTPUT_BYTES: usize = 4096;
 
-/// All pinned links of a daemon.
-#[derive(Debug)]
+/// All pinned links of the daemon.
 pub struct Links {
-    /// Held for a look-up or a change of the list only, never over a system call.
+    /// Held for a look-up or a change of the list, never over a system call.
     live: Mutex<Live>,
 }
 
-#[derive(Debug)]
 struct Live {
-    recent: LruCache<(u64, u32), ()>,
-    /// The directories of the views that are loaded, by their serial.
-    dirs: Vec<(u32, Arc<Path>)>,
+    recent: LruCache<Key, Arc<PinDir>>,
+    /// The serials of the views that have a link of a cgroup.
+    by_cgroup: HashMap<u64, Vec<u32>>,
     evictions: u64,
 }
 
-/// What the links have come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    cgroup: u64,
+    serial: u32,
+}
+
+/// A link that is no longer listed and is to be unpinned.
+type Released = (Key, Arc<PinDir>);
+
+/// The number of links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkCounts {
     /// Links pinned now.
     pub live: usize,
-    /// Links released to stay within the bound.
+    /// Links released so far to stay within the limit.
     pub evictions: u64,
 }
 
+/// One view's link of one cgroup.
+pub(super) struct LinkOf<'a> {
+    pub(super) view: &'a str,
+    pub(super) serial: u32,
+    pub(super) dir: &'a Arc<PinDir>,
+    pub(super) program: BorrowedFd<'a>,
+    pub(super) order: Order,
+    pub(super) cgroup: u64,
+}
+
+impl Live {
+    fn insert(&mut self, key: Key, dir: Arc<PinDir>) -> Option<Released> {
+        let serials = self.by_cgroup.entry(key.cgroup).or_default();
+        if !serials.contains(&key.serial) {
+            serials.push(key.serial);
+        }
+        let pushed_out = self.recent.push(key, dir)?;
+        // The list also gives back the value before of the same key.
+        if pushed_out.0 == key {
+            return None;
+        }
+        self.evictions += 1;
+        self.forget(pushed_out.0);
+        Some(pushed_out)
+    }
+
+    fn forget(&mut self, key: Key) {
+        if let Some(serials) = self.by_cgroup.get_mut(&key.cgroup) {
+            serials.retain(|serial| *serial != key.serial);
+            if serials.is_empty() {
+                self.by_cgroup.remove(&key.cgroup);
+            }
+        }
+    }
+
+    fn take_cgroup(&mut self, cgroup: u64) -> Vec<Released> {
+        let serials = self.by_cgroup.remove(&cgroup).unwrap_or_default();
+        let keys = serials.into_iter().map(|serial| Key { cgroup, serial });
+        keys.filter_map(|key| self.recent.pop_entry(&key)).collect()
+    }
+
+    fn take_view(&mut self, serial: u32) -> Vec<Released> {
+        let keys = self.recent.iter().map(|(key, _)| *key);
+        let keys: Vec<Key> = keys.filter(|key| key.serial == serial).collect();
+        let take = |key| {
+            self.forget(key);
+            self.recent.pop_entry(&key)
+        };
+        keys.into_iter().filter_map(take).collect()
+    }
+}
+
 impl Links {
-    /// At most `bound` links are pinned at any time.
-    pub fn new(bound: NonZeroUsize) -> Links {
+    /// At most `limit` links are pinned at any time.
+    pub fn new(limit: NonZeroUsize) -> Links {
         Links {
             live: Mutex::new(Live {
-                recent: LruCache::new(bound),
-                dirs: Vec::new(),
+                recent: LruCache::new(limit),
+                by_cgroup: HashMap::new(),
                 evictions: 0,
             }),
         }
     }
 
-    /// Admits the view whose links are pinned in `dir`.
-    pub(super) fn admit(&self, serial: u32, dir: Arc<Path>) {
-        self.live.lock().dirs.push((serial, dir));
-    }
-
-    /// Releases all links of a view.
-    pub(super) fn dismiss(&self, serial: u32) {
-        let mut live = self.live.lock();
-        let dir = live.dirs.iter().position(|(view, _)| *view == serial);
-        let dir = dir.map(|at| live.dirs.swap_remove(at).1);
-        let of_view: Vec<_> = live.recent.iter().map(|(key, ())| *key).collect();
-        let of_view: Vec<_> = of_view.into_iter().filter(|key| key.1 == serial).collect();
-        for key in &of_view {
-            live.recent.pop(key);
-        }
-        drop(live);
-        for (cgroup, serial) in of_view {
-            unpin(dir.as_deref(), cgroup, serial);
-        }
-    }
-
     /// Releases the links of a cgroup that is gone.
     pub fn release(&self, cgroup: u64) {
-        let mut live = self.live.lock();
-        let Live { recent, dirs, .. } = &mut *live;
-        let released: Vec<_> = dirs
-            .iter()
-            .filter(|(serial, _)| recent.pop(&(cgroup, *serial)).is_some())
-            .cloned()
-            .collect();
-        drop(live);
-        for (serial, dir) in released {
-            unpin(Some(&dir), cgroup, serial);
-        }
+        let released = self.live.lock().take_cgroup(cgroup);
+        released.iter().for_each(unpin);
+    }
+
+    /// Releases the links of a view.
+    pub(super) fn release_view(&self, serial: u32) {
+        let released = self.live.lock().take_view(serial);
+        released.iter().for_each(unpin);
     }
 
     /// The cgroups that have a link.
     pub fn cgroups(&self) -> Vec<u64> {
-        let live = self.live.lock();
-        live.recent
-            .iter()
-            .map(|((cgroup, _), ())| *cgroup)
-            .collect()
+        self.live.lock().by_cgroup.keys().copied().collect()
     }
 
     /// How many links there are.
@@ -110,100 +143,81 @@ impl Links {
         }
     }
 
-    /// Runs the program for one cgroup, through its pinned link.
-    ///
-    /// `open` gives the cgroup's directory; it is called when there is no link yet. Whether the
-    /// cgroup was there all the time is for the caller to check *after* this returns: the link of
-    /// a removed cgroup reads as empty.
+    /// Runs the program for the cgroup, through its pinned link. `open` opens the cgroup's directory;
+    /// it is called when there is no link yet.
     pub(super) fn read(
         &self,
-        view: &ViewLinks<'_>,
-        cgroup: u64,
+        link: &LinkOf<'_>,
         open: impl FnOnce() -> io::Result<OwnedFd>,
     ) -> Result<Vec<u8>, Error> {
-        let path = path(view.dir, cgroup, view.serial);
-        let iterator = match openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        let name = pins::of_cgroup(link.cgroup, link.serial);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let iterator = match openat(link.dir.fd(), &name, flags, Mode::empty()) {
             Ok(iterator) => {
-                self.live.lock().recent.promote(&(cgroup, view.serial));
+                self.live.lock().recent.promote(&link.key());
                 iterator
             }
-            Err(Errno::NOENT) => self.link(view, cgroup, &path, open)?,
-            Err(error) => return Err(view.read_error(error.into())),
+            Err(Errno::NOENT) => self.make(link, &name, open)?,
+            Err(error) => return Err(link.read_error(error.into())),
         };
-        read_to_end(&iterator).map_err(|error| view.read_error(error.into()))
+        read_to_end(&iterator).map_err(|error| link.read_error(error.into()))
     }
 
-    /// Makes and pins the link; gives an iterator on it, so that a release or an eviction in the
-    /// meantime takes nothing away.
-    fn link(
+    /// Makes and pins the link. Gives an iterator on it, so that a release at the same time takes
+    /// nothing away from this read.
+    fn make(
         &self,
-        view: &ViewLinks<'_>,
-        cgroup: u64,
-        path: &Path,
+        link: &LinkOf<'_>,
+        name: &str,
         open: impl FnOnce() -> io::Result<OwnedFd>,
     ) -> Result<OwnedFd, Error> {
-        let directory = open().map_err(|error| view.link_error(error))?;
-        let link = sys::cgroup_iter_link(view.program, Some(directory.as_fd()), view.order)
-            .map_err(|error| view.link_error(error))?;
-        let iterator = sys::iter_create(link.as_fd()).map_err(|error| view.link_error(error))?;
-        match sys::bpf_pin(link.as_fd(), path) {
-            Ok(()) => {}
-            // A reader beside us was faster; its pin serves as well.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(iterator),
-            Err(error) => return Err(view.link_error(error)),
+        let failed = |error| link.link_error(error);
+        let directory = open().map_err(failed)?;
+        let fd = sys::cgroup_iter_link(link.program, Some(directory.as_fd()), link.order.number())
+            .map_err(failed)?;
+        let iterator = sys::iter_create(fd.as_fd()).map_err(failed)?;
+        match sys::bpf_pin(fd.as_fd(), &link.dir.path().join(name)) {
+            Ok(()) => {
+                let evicted = self.live.lock().insert(link.key(), Arc::clone(link.dir));
+                evicted.iter().for_each(unpin);
+                Ok(iterator)
+            }
+            // Another reader was faster; its pin serves as well.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(iterator),
+            Err(error) => Err(failed(error)),
         }
-        let key = (cgroup, view.serial);
-        let mut live = self.live.lock();
-        let Some(_) = live.dirs.iter().find(|(serial, _)| *serial == view.serial) else {
-            drop(live);
-            unpin(Some(view.dir), cgroup, view.serial);
-            return Ok(iterator);
-        };
-        let evicted = live.recent.push(key, ()).filter(|(old, ())| *old != key);
-        let evicted = evicted.map(|(old, ())| {
-            live.evictions += 1;
-            let dir = live.dirs.iter().find(|(serial, _)| *serial == old.1);
-            (old, dir.map(|(_, dir)| Arc::clone(dir)))
-        });
-        drop(live);
-        if let Some(((cgroup, serial), dir)) = evicted {
-            unpin(dir.as_deref(), cgroup, serial);
-        }
-        Ok(iterator)
     }
 }
 
-/// What the links of one view need.
-pub(super) struct ViewLinks<'a> {
-    pub(super) name: &'a str,
-    pub(super) serial: u32,
-    pub(super) dir: &'a Path,
-    pub(super) program: BorrowedFd<'a>,
-    pub(super) order: u32,
-}
+impl LinkOf<'_> {
+    fn key(&self) -> Key {
+        Key {
+            cgroup: self.cgroup,
+            serial: self.serial,
+        }
+    }
 
-impl ViewLinks<'_> {
     fn link_error(&self, source: io::Error) -> Error {
         match source.raw_os_error() {
             Some(libc::ENOENT | libc::ESTALE | libc::ENODEV) => Error::Gone,
             _ => Error::Link {
-                view: self.name.to_owned(),
+                view: self.view.to_owned(),
                 source,
             },
         }
     }
 
     fn read_error(&self, source: io::Error) -> Error {
-        let view = self.name.to_owned();
+        let view = self.view.to_owned();
         match source.raw_os_error() {
-            // The first when one call wrote too much, the second when a walk did, part by part.
+            // E2BIG: one run wrote too much. EOPNOTSUPP: the runs for several cgroups together.
             Some(libc::E2BIG | libc::EOPNOTSUPP) => Error::TooBig { view },
             _ => Error::Read { view, source },
         }
     }
 }
 
-/// As `File` does it, without its two system calls that ask an iterator for its size.
+/// Like `File::read_to_end`, without its two system calls that ask for a size.
 fn read_to_end(iterator: &OwnedFd) -> rustix::io::Result<Vec<u8>> {
     let mut output = Vec::new();
     loop {
@@ -216,15 +230,60 @@ fn read_to_end(iterator: &OwnedFd) -> rustix::io::Result<Vec<u8>> {
     }
 }
 
-fn path(dir: &Path, cgroup: u64, serial: u32) -> PathBuf {
-    dir.join(pins::of_cgroup(cgroup, serial))
+fn unpin((key, dir): &Released) {
+    let name = pins::of_cgroup(key.cgroup, key.serial);
+    match unlinkat(dir.fd(), &name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => log::warn!("unpin {}: {error}", dir.path().join(name).display()),
+    }
 }
 
-fn unpin(dir: Option<&Path>, cgroup: u64, serial: u32) {
-    let Some(dir) = dir else { return };
-    let path = path(dir, cgroup, serial);
-    match unlinkat(CWD, &path, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(error) => log::warn!("unpin {}: {error}", path.display()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live(limit: usize) -> Live {
+        let limit = NonZeroUsize::new(limit).expect("not zero");
+        Links::new(limit).live.into_inner()
+    }
+
+    /// Any directory: nothing is pinned here.
+    fn dir(test: &str) -> Arc<PinDir> {
+        let name = format!("cgview-links-{test}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).expect("create");
+        Arc::new(PinDir::open(path).expect("open"))
+    }
+
+    fn key(cgroup: u64, serial: u32) -> Key {
+        Key { cgroup, serial }
+    }
+
+    fn keys(released: Vec<Released>) -> Vec<Key> {
+        released.into_iter().map(|(key, _)| key).collect()
+    }
+
+    #[test]
+    fn the_oldest_link_makes_room_for_a_new_one() {
+        let (mut live, dir) = (live(2), dir("evict"));
+        assert!(live.insert(key(1, 1), Arc::clone(&dir)).is_none());
+        assert!(live.insert(key(2, 1), Arc::clone(&dir)).is_none());
+        let evicted = live.insert(key(3, 1), dir).map(|(key, _)| key);
+        assert_eq!(evicted, Some(key(1, 1)));
+        assert_eq!(live.evictions, 1);
+        assert!(live.take_cgroup(1).is_empty());
+    }
+
+    #[test]
+    fn a_cgroup_takes_the_links_of_all_views_and_a_view_those_of_all_cgroups() {
+        let (mut live, dir) = (live(9), dir("take"));
+        for one in [key(1, 1), key(1, 2), key(2, 1), key(2, 2)] {
+            live.insert(one, Arc::clone(&dir));
+        }
+        assert_eq!(keys(live.take_cgroup(1)), [key(1, 1), key(1, 2)]);
+        assert_eq!(keys(live.take_view(2)), [key(2, 2)]);
+        assert_eq!(live.by_cgroup.get(&2), Some(&vec![1]));
+        assert_eq!(keys(live.take_view(1)), [key(2, 1)]);
+        assert!(live.by_cgroup.is_empty());
     }
 }

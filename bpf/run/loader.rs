@@ -1,8 +1,9 @@
-//! Starts the loader process for an object and takes its answer. The daemon itself parses no
-//! object: a file that crashes or hangs the loader costs that file, not the mount.
+//! Starts the loader process for an object and reads its answer. An object that crashes or hangs its
+//! loader costs that object, not the mount.
 
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -10,43 +11,45 @@ use std::time::{Duration, Instant};
 
 use crate::bpf::manifest::Manifest;
 
-/// Longest time that a loader may take: verifying a large program on a slow machine takes seconds.
+/// Longest time for one object; verifying a large program on a slow machine takes seconds.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// How often it is seen to whether an answer is still wanted.
-const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// How often the end of the mount is checked for while the loader works.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Largest answer that is believed.
+/// Largest manifest that is read.
 const MAX_ANSWER_BYTES: u64 = 16 << 20;
 
 /// The hidden argument that makes a process of this program the loader.
 pub const ARGUMENT: &str = "--load";
 
 /// Where a loader puts what it has loaded.
-pub(super) struct Place<'a> {
+pub(super) struct Target<'a> {
     /// Where to pin.
     pub(super) dir: &'a Path,
-    /// The cgroup that collectors of cgroup types are attached to.
-    pub(super) cgroup: &'a Path,
+    /// The cgroup to which collectors of cgroup types are attached. The loader inherits it, so the
+    /// descriptor is not close-on-exec.
+    pub(super) cgroup: BorrowedFd<'a>,
     /// The pins of the object before, if there was one.
     pub(super) previous: Option<&'a Path>,
 }
 
-/// Loads `elf`; without a place it is only checked. Given up when `ending` says so.
-/// What is wrong with the object is in the manifest's `error`; an `Err` means that no loader
-/// could be started or that it did not answer.
+/// Loads the object in `elf`; without a target, checks it. Gives up when `ending` says so. An object
+/// that cannot be used is no error: its manifest says why.
+///
+/// # Errors
+/// When no loader could be started, or when it did not answer.
 pub(super) fn load(
     elf: &[u8],
-    place: Option<&Place<'_>>,
+    target: Option<&Target<'_>>,
     ending: &dyn Fn() -> bool,
 ) -> io::Result<Manifest> {
     if ending() {
         return Err(io::Error::other("cgview ends"));
     }
-    let words = place.map(|place| [Some(place.dir), Some(place.cgroup), place.previous]);
     let mut child = Command::new("/proc/self/exe")
         .arg(ARGUMENT)
-        .args(words.into_iter().flatten().flatten())
+        .args(target.iter().flat_map(|target| arguments(target)))
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -54,21 +57,30 @@ pub(super) fn load(
         .spawn()?;
     let answer = converse(&mut child, elf, ending);
     if answer.is_err() {
-        // It may hang; what it has answered too late is not wanted any more.
+        // It may hang, and its answer is too late.
         let _ = child.kill();
     }
     let status = child.wait()?;
     match answer {
         Ok(Some(manifest)) if status.success() => Ok(manifest),
-        Ok(_) => Ok(Manifest {
-            error: Some(format!("the loader ended with {status} on this object")),
-            ..Manifest::default()
-        }),
+        Ok(_) => {
+            let reason = format!("the loader ended with {status} on this object");
+            Ok(Manifest::unavailable(reason))
+        }
         Err(error) => Err(error),
     }
 }
 
-/// Feeds the object and reads the answer, which ends when the loader does.
+/// As the loader expects them. The cgroup is named by its descriptor, not by its path: something may
+/// be mounted over the path, cgview for instance.
+fn arguments(target: &Target<'_>) -> Vec<PathBuf> {
+    let cgroup = format!("/proc/self/fd/{}", target.cgroup.as_raw_fd());
+    let mut arguments = vec![target.dir.to_owned(), cgroup.into()];
+    arguments.extend(target.previous.map(Path::to_owned));
+    arguments
+}
+
+/// Writes the object and reads the answer, which ends when the loader does. `None`: no manifest.
 fn converse(
     child: &mut Child,
     elf: &[u8],
@@ -82,17 +94,17 @@ fn converse(
     thread::Builder::new()
         .name("loader".to_owned())
         .spawn(move || {
-            // A loader that dies while it is being fed says so by its exit status.
+            // A loader that dies meanwhile shows it by its exit status.
             let _ = stdin.write_all(&elf);
             drop(stdin);
             let mut answer = Vec::new();
             let read = stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut answer);
-            // Nobody listens any more after the deadline.
+            // After the deadline nobody receives.
             let _ = send.send(read.map(|_| answer));
         })?;
     let deadline = Instant::now() + DEADLINE;
     loop {
-        match receive.recv_timeout(CHECK_EVERY) {
+        match receive.recv_timeout(CHECK_INTERVAL) {
             Ok(answer) => return Ok(serde_json::from_slice(&answer?).ok()),
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(io::Error::other("the loader's answer was lost"));

@@ -1,45 +1,50 @@
-//! Sums up the tree, made to agree within one sweep. No lock holds the kernel's counters still
-//! while it is swept: a child that is visited later than its parent, or that somebody else has
-//! just flushed, may show more than its parent does. What the children show, the parent has
-//! counted or is about to, so its value is raised to their sum.
+//! Values that include the descendants, made to agree within one sweep. No lock holds the kernel's
+//! counters still during a sweep: a child that is visited later than its parent, or that somebody
+//! else has just flushed, may show more than its parent. The parent has counted the same events or
+//! is about to, so its value is raised to the sum of its children.
 
-/// Where a row keeps its level, as `u32`.
-const LEVEL_OFFSET: usize = 16;
+use super::swept::{LEVEL_OFFSET, u32_at};
 
-/// Deepest row that is looked at; the kernel's own limit on paths allows no deeper ones.
-const MOST_LEVELS: usize = 4096;
+/// Deeper cgroups keep their values as they are: the sums of one path must not take any memory.
+const MAX_LEVELS: usize = 4096;
 
-/// Raises each `u64` at one of `offsets` to the sum of what is there in the row's children. Rows
-/// come in pre-order, each of `row_bytes`. All ones are no value: the row has none, and keeps none.
-pub(super) fn raise(rows: &mut [u8], row_bytes: usize, offsets: &[usize]) {
+/// Raises each `u64` at one of `offsets` to the sum of the same value in the element's children.
+/// Elements come in pre-order, each of `element_bytes`. All ones are no value: such an element keeps
+/// none, and its children count for its parent.
+pub(super) fn raise(swept: &mut [u8], element_bytes: usize, offsets: &[usize]) {
     let width = offsets.len();
-    // By level, for each offset the sum of the rows since the last one of the level above.
+    // By level, for each offset: the sum since the last element of the level above.
     let mut sums: Vec<u64> = Vec::new();
     let mut last_level = 0_usize;
-    for row in rows.rchunks_exact_mut(row_bytes) {
-        let level = u32_at(row, LEVEL_OFFSET) as usize;
-        if level >= MOST_LEVELS {
+    for element in swept.rchunks_exact_mut(element_bytes) {
+        let level = u32_at(element, LEVEL_OFFSET) as usize;
+        if level >= MAX_LEVELS {
             continue;
         }
-        if sums.len() < (level + 1) * width {
-            sums.resize((level + 1) * width, 0);
+        let start = level * width;
+        if sums.len() < start + width {
+            sums.resize(start + width, 0);
         }
-        let (own, below) = sums.split_at_mut((level + 1) * width);
-        // Nothing, if the last row was no descendant.
-        let below = &mut below[..last_level.saturating_sub(level) * width];
-        for (at, (sum, offset)) in own[level * width..].iter_mut().zip(offsets).enumerate() {
+        let of_levels = sums.get_mut(start..).unwrap_or_default();
+        let Some((own, below)) = of_levels.split_at_mut_checked(width) else {
+            continue;
+        };
+        // Empty if the last element was no descendant.
+        let depth = last_level.saturating_sub(level) * width;
+        let below = below.get_mut(..depth).unwrap_or_default();
+        for (at, (sum, offset)) in own.iter_mut().zip(offsets).enumerate() {
             let children = below.iter().skip(at).step_by(width);
             let children = children.fold(0u64, |all, one| all.saturating_add(*one));
-            *sum = sum.saturating_add(raise_one(row, *offset, children));
+            *sum = sum.saturating_add(raise_one(element, *offset, children));
         }
         below.fill(0);
         last_level = level;
     }
 }
 
-/// Gives the row's value after it was raised; that of the children where it has none.
-fn raise_one(row: &mut [u8], offset: usize, children: u64) -> u64 {
-    let value = row.get_mut(offset..).and_then(<[u8]>::first_chunk_mut);
+/// Raises one value; gives the new one, or that of the children where there is none.
+fn raise_one(element: &mut [u8], offset: usize, children: u64) -> u64 {
+    let value = element.get_mut(offset..).and_then(<[u8]>::first_chunk_mut);
     match value {
         Some(bytes) if *bytes != [0xff; 8] => {
             let total = u64::from_ne_bytes(*bytes).max(children);
@@ -48,12 +53,6 @@ fn raise_one(row: &mut [u8], offset: usize, children: u64) -> u64 {
         }
         _ => children,
     }
-}
-
-fn u32_at(row: &[u8], offset: usize) -> u32 {
-    row.get(offset..)
-        .and_then(<[u8]>::first_chunk)
-        .map_or(0, |bytes| u32::from_ne_bytes(*bytes))
 }
 
 #[cfg(test)]

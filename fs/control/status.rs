@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::bpf::catalog::{Item, Origin};
+use crate::bpf::catalog::{CatalogEntry, Origin};
 use crate::bpf::manifest::{Manifest, ProgramInfo};
 use crate::bpf::run::View;
 
@@ -99,7 +99,7 @@ impl CgviewFs {
         let mirror = self.mirror.health();
         let links = self.links.counts();
         let (open_files, snapshot_bytes) = self.handles.counts();
-        let items = self.inventory.items();
+        let items = self.catalog.entries();
         let collisions = self.collisions(&items);
         let objects = items.iter();
         Status {
@@ -124,7 +124,7 @@ impl CgviewFs {
     }
 
     /// The cgroups that are called like a view.
-    fn collisions(&self, items: &[Item]) -> Vec<PathBuf> {
+    fn collisions(&self, items: &[CatalogEntry]) -> Vec<PathBuf> {
         let views = items.iter().flat_map(|item| &item.object);
         let views = views.flat_map(|object| &object.views);
         let names: HashSet<&str> = views.map(|view| view.info().name.as_str()).collect();
@@ -136,7 +136,12 @@ impl CgviewFs {
     }
 
     /// Those cgroups that hide this item's view of their name.
-    fn hidden_by_cgroups(&self, name: &str, item: &Item, collisions: &[PathBuf]) -> Vec<String> {
+    fn hidden_by_cgroups(
+        &self,
+        name: &str,
+        item: &CatalogEntry,
+        collisions: &[PathBuf],
+    ) -> Vec<String> {
         let Some(id) = self.catalog.id(name) else {
             return Vec::new();
         };
@@ -152,7 +157,7 @@ impl CgviewFs {
             .collect()
     }
 
-    fn object_status(&self, item: &Item, collisions: &[PathBuf]) -> ObjectStatus {
+    fn object_status(&self, item: &CatalogEntry, collisions: &[PathBuf]) -> ObjectStatus {
         let manifest = item.object.as_ref().map(|object| &object.manifest);
         let nothing = Manifest::default();
         let manifest = manifest.or(item.manifest.as_ref()).unwrap_or(&nothing);
@@ -162,16 +167,18 @@ impl CgviewFs {
             .flat_map(|object| &object.views)
             .map(|view| (view.info().name.as_str(), &**view))
             .collect();
-        let reason = match (&item.refused, &item.object) {
+        let reason = match (&item.unavailable, &item.object) {
             (Some(why), Some(_)) => Some(format!("the one before stays in use: {why}")),
             (why, _) => why.clone(),
         };
         let views = manifest.views.iter().map(|info| {
             let view = loaded.get(info.name.as_str());
-            let hidden = self.catalog.hidden_by(&info.name, &item.at, &item.origin);
+            let hidden = self
+                .catalog
+                .hidden_by(&info.name, &item.placement, &item.origin);
             let runs = view.and_then(|view| view.runs());
             let reason = match (view, &hidden) {
-                (None, _) => info.program.missing.clone().or_else(|| reason.clone()),
+                (None, _) => info.program.unavailable.clone().or_else(|| reason.clone()),
                 (Some(_), Some(by)) => Some(hidden_by(by)),
                 (Some(_), None) => None,
             };
@@ -193,7 +200,7 @@ impl CgviewFs {
         });
         ObjectStatus {
             origin: item.origin.to_string(),
-            placement: format!("/{}", item.at.display()),
+            placement: format!("/{}", item.placement.display()),
             since: seconds(item.since),
             live: item.object.is_some(),
             map_bytes: manifest.maps.iter().map(|map| map.size_bytes).sum(),
@@ -222,8 +229,8 @@ fn program(info: &ProgramInfo) -> ProgramStatus {
     ProgramStatus {
         name: info.name.clone(),
         section: info.section.clone(),
-        live: info.missing.is_none(),
-        reason: info.missing.clone(),
+        live: info.unavailable.is_none(),
+        reason: info.unavailable.clone(),
         verified_insns: info.verified_insns,
     }
 }
