@@ -29,7 +29,7 @@ fn refusal(object: &Path) -> String {
     let (usable, json, _) = check(&["--check", "--json"], object);
     assert!(!usable);
     let manifest: Value = serde_json::from_str(&json).expect("JSON");
-    let reason = text(&manifest["error"]);
+    let reason = text(&manifest["unavailable"]);
     assert!(complaint.contains(&reason), "{complaint}: {reason}");
     assert!(
         complaint.contains(&object.display().to_string()),

@@ -276,3 +276,37 @@ impl LoadedObject {
         Some(self.manifest.first_reason().unwrap_or_default().to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::bpf::run::{Instance, Links, Settings};
+
+    #[test]
+    #[ignore = "needs root and bpffs"]
+    fn a_built_in_object_without_a_loader_is_listed_and_the_others_are_loaded() {
+        let mountpoint =
+            std::env::temp_dir().join(format!("cgview-catalog-{}", std::process::id()));
+        let bpffs = Instance::mount(&mountpoint).expect("mount bpffs");
+        let links = Arc::new(Links::new(NonZeroUsize::MIN));
+        let source = std::fs::File::open("/").expect("open").into();
+        let settings = Settings {
+            ids_name_cgroups: true,
+            max_sweep_bytes: 1 << 20,
+        };
+        let engine = Engine::new(bpffs, links, source, settings).expect("make an engine");
+        // From here on no loader is started.
+        engine.end();
+        let catalog = Catalog::new(engine);
+        catalog.load_builtin(&[("one", b""), ("two", b"")]);
+        let entries = catalog.entries();
+        let names: Vec<_> = entries.iter().map(|it| it.origin.to_string()).collect();
+        assert_eq!(names, ["builtin:one", "builtin:two"]);
+        for entry in entries {
+            let reason = entry.unavailable.expect("a reason");
+            assert!(reason.contains("run the loader for"), "{reason}");
+        }
+    }
+}

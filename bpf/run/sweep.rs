@@ -130,7 +130,7 @@ impl Sweeper {
         expected: usize,
         render: impl FnOnce(Swept<'_>) -> T,
     ) -> Result<T, Error> {
-        let mut array = self.lock(view)?;
+        let mut array = lock(&self.array, view)?;
         let found = self
             .fill(&mut array, root, directory, expected)
             .map_err(|failure| self.error(view, failure))?;
@@ -142,13 +142,6 @@ impl Sweeper {
             self.element_bytes,
             self.record_bytes,
         )))
-    }
-
-    fn lock(&self, view: &str) -> Result<MutexGuard<'_, Array>, Error> {
-        let array = self.array.try_lock_for(MAX_WAIT);
-        array.ok_or_else(|| Error::Busy {
-            view: view.to_owned(),
-        })
     }
 
     fn error(&self, view: &str, failure: Failure) -> Error {
@@ -225,6 +218,14 @@ impl Sweeper {
     }
 }
 
+/// A sweep that ends by a panic leaves the array to the next one: the guard goes with it.
+fn lock<'a>(array: &'a Mutex<Array>, view: &str) -> Result<MutexGuard<'a, Array>, Error> {
+    let locked = array.try_lock_for(MAX_WAIT);
+    locked.ok_or_else(|| Error::Busy {
+        view: view.to_owned(),
+    })
+}
+
 impl Array {
     fn bytes_mut(&mut self) -> &mut [u8] {
         let shared = self.shared.as_mut();
@@ -253,4 +254,20 @@ fn walk(program: BorrowedFd<'_>, directory: BorrowedFd<'_>) -> io::Result<()> {
     // The program prints nothing; reading drives it to the end.
     File::from(iterator).read_to_end(&mut Vec::new())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_a_rendering_leaves_the_array_to_the_next_sweep() {
+        let array = Mutex::new(Array::default());
+        let rendering = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _array = lock(&array, "stats").expect("free");
+            panic!("in a rendering");
+        }));
+        assert!(rendering.is_err());
+        assert!(array.try_lock().is_some());
+    }
 }
