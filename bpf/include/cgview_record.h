@@ -87,7 +87,7 @@ static __always_inline void cgview__rcu_unlock(void)
  * defines
  *	VIEW		the program for one cgroup: a read of its file runs it;
  *	VIEW_sweep	the program for a subtree, by the css iterator under RCU alone;
- *	VIEW_walk	the same by a cgroup iterator, for kernels without css iterators and cgroup v1;
+ *	VIEW_walk	the same by a cgroup iterator: for v1, and kernels without css iterators;
  *	VIEW_swept	a map of maps with one entry: the array to which both write. cgview creates
  *			the array with the right size;
  *	VIEW_scratch, VIEW_add() and more names that begin with VIEW_.
@@ -100,9 +100,8 @@ static __always_inline void cgview__rcu_unlock(void)
 	CGVIEW_RECORD_PREPARED(view, rec, cgview_flush, fill, help)
 
 /*
- * As above. Each read calls `prepare(struct cgroup *)` first, with the cgroup or the root of the
- * subtree.
- * `prepare` may sleep; its result is not used.
+ * As above. Each read first calls `prepare(struct cgroup *)` once, with the cgroup or the root of
+ * the subtree. `prepare` may sleep; its result is not used.
  */
 #define CGVIEW_RECORD_PREPARED(view, rec, prepare, fill, help)                                     \
 	cgview__record_maps(view, rec);                                                            \

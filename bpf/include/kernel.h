@@ -182,8 +182,8 @@ struct bpf_iter_css_task {
 #endif
 
 /*
- * Kfuncs that some kernels lack: test with bpf_ksym_exists(). Linux 6.1 has only cgroup_rstat_*, and
- * refuses the test for these, so test for css_rstat_* instead.
+ * Kfuncs that some kernels lack: test with bpf_ksym_exists(). Linux 6.1 has only cgroup_rstat_*
+ * of them and refuses that test for these two, so test for css_rstat_* instead.
  */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __weak __ksym;
 extern void bpf_rcu_read_lock(void) __weak __ksym;
