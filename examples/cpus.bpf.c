@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * On which CPUs do the tasks of this cgroup run? A record view of one row for each CPU; of this
- * cgroup alone, not of those below.
+ * On which CPUs do the tasks of this cgroup run? A record view with a row for each CPU. It counts
+ * the cgroup itself, without those below.
  */
 #include "cgview.h"
 
@@ -21,7 +21,7 @@ struct use {
 	__u64 switches;
 };
 
-/* Since when this CPU runs its task, in ns. */
+/* When this CPU began to run its task, in ns. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * How many processes and threads did the tasks of a cgroup and of all below it start? Summed up by
- * rstat, as the kernel's own numbers are: a fork adds to one number, whatever the depth, and a flush
- * hands it to the parent; where that cannot be hooked, a fork adds to every ancestor at once.
+ * How many processes and threads did the tasks of a cgroup and of all below it start? Summed by
+ * rstat: a fork adds to one number, at any depth, and a flush passes it on to the parent. Where the
+ * kernel allows no program on the flush, a fork adds to all ancestors at once.
  */
 #include "cgview.h"
 
@@ -10,10 +10,10 @@ CGVIEW_OPTIONAL(forks_flush);
 
 struct forks {
 	__u64 forks CGVIEW_COUNTER("", "tasks started, with descendants") CGVIEW_WITH_DESCENDANTS;
-	__u64 _pending; /* of them what no flush has seen, or not handed to this cgroup */
+	__u64 _pending; /* not flushed yet, or flushed from children and not yet in `forks` */
 };
 
-/* By cgroup id. Forks are rare enough for one number of all CPUs. */
+/* By cgroup id. Forks are rare enough for one number for all CPUs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -57,7 +57,7 @@ int BPF_PROG(forks_fork, struct task_struct *parent)
 	return 0;
 }
 
-/* The kernel calls this for each updated cgroup, children before parents. */
+/* The kernel calls bpf_rstat_flush() for each updated cgroup, children before parents. */
 SEC("?fentry/bpf_rstat_flush")
 int BPF_PROG(forks_flush, struct cgroup *cgrp, struct cgroup *parent)
 {
@@ -73,7 +73,7 @@ int BPF_PROG(forks_flush, struct cgroup *cgrp, struct cgroup *parent)
 	return 0;
 }
 
-/* The kernel's last flush of a cgroup follows its release: hand on by hand what it would have. */
+/* The last flush comes after the release, which deletes the entry: pass on what is left here. */
 SEC("tp_btf/cgroup_release")
 int BPF_PROG(forks_release, struct cgroup *cgrp)
 {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * A view for programs: the message of proto.proto. What a text view writes need not be text; cgview
- * passes it on as it is. Members of fixed width make a message that is a packed struct:
+ * A view that programs read: the protobuf message of proto.proto. cgview does not change the bytes
+ * that a text view writes. With fields of fixed width, the message is a packed struct. Decode it by
  *
  *	protoc --decode=Cgroup examples/proto.proto < /mnt/cgview/system.slice/proto
  */
 #include "cgview.h"
 
-/* The longest name of a cgroup, and its end. */
+/* The longest name of a cgroup has 255 bytes, then a NUL. */
 #define NAME_BYTES 256
 
 enum wire { FIXED64 = 1, LENGTH = 2, FIXED32 = 5 };
@@ -25,7 +25,7 @@ struct fixed {
 	__u32 nr_descendants;
 } __attribute__((packed));
 
-/* A length of up to 16383 takes two bytes with seven bits each, the low ones first. */
+/* Two bytes hold a length up to 16383: seven bits in each, the low ones first. */
 struct name {
 	__u8 tag;
 	__u8 length_low;
@@ -55,7 +55,7 @@ int proto(struct bpf_iter__cgroup *ctx)
 	length = bpf_probe_read_kernel_str(name.bytes, NAME_BYTES, BPF_CORE_READ(cgrp, kn, name));
 	if (length < 1)
 		return 0;
-	/* Without its end; the mask tells the verifier what is so anyway. */
+	/* Without the NUL. The mask changes nothing, but gives the verifier an upper limit. */
 	length = (length - 1) & (NAME_BYTES - 1);
 	name.length_low = 0x80 | (length & 0x7f);
 	name.length_high = length >> 7;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * On which CPUs do the tasks of this cgroup and of those below stall? A record view of one row for
- * each CPU: the kernel's accounts of which cpu.pressure, memory.pressure and io.pressure show the
- * average. No rows where PSI is off.
+ * On which CPUs do the tasks of this cgroup and of those below stall? A record view with a row for
+ * each CPU, of the numbers whose average cpu.pressure, memory.pressure and io.pressure show. If PSI
+ * is off, there are no rows.
  */
 #include "cgview.h"
 
@@ -14,8 +14,8 @@ struct stall {
 	__u32 iowait CGVIEW_GAUGE("", "tasks that wait for I/O");
 	__u32 memstall CGVIEW_GAUGE("", "tasks that wait for memory");
 	/*
-	 * As wide as the kernel's: to be read twice within 4 s and subtracted, modulo 2^32. Up to
-	 * when the cgroup's state on the CPU changed last, as it does whenever another gets it.
+	 * The kernel's counters have 32 bits: read them twice within 4 s and subtract modulo 2^32.
+	 * They include the time up to the last change of the cgroup's state on the CPU.
 	 */
 	__u32 io_some_ns CGVIEW_GAUGE("", "time that some waited for I/O, modulo 2^32");
 	__u32 memory_some_ns CGVIEW_GAUGE("", "time that some waited for memory, modulo 2^32");
@@ -55,7 +55,7 @@ struct {
 	__type(value, __u64);
 } anchor SEC(".maps");
 
-/* That of the root is known to its children only. */
+/* The root cgroup has no pointer to its own: it is the parent of any child's. */
 static __always_inline struct psi_group *psi_of(struct cgroup___psi *cgrp, int level)
 {
 	void *children = (void *)cgrp + bpf_core_field_offset(struct cgroup___psi, self.children);

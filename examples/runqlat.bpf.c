@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * How long do the tasks of this cgroup wait for a CPU? A record view with a histogram; the wait
- * begins when a task is woken or loses its CPU and ends when it gets one. Of this cgroup alone,
- * not of those below.
+ * How long do the tasks of this cgroup wait for a CPU? A record view with a histogram. A wait
+ * begins when a task is woken or loses its CPU, and ends when it gets one. The view counts the
+ * cgroup itself, without those below.
  */
 #include "cgview.h"
 
@@ -10,7 +10,7 @@ struct runqlat {
 	struct cgview_hist wait CGVIEW_HIST("ns", "time from being runnable to running");
 };
 
-/* By thread id: since when it waits, in ns. Preallocated: this runs under run queue locks. */
+/* By thread id: when its wait began, in ns. Preallocated, as it is used under run queue locks. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -32,7 +32,7 @@ static __always_inline int begin(struct task_struct *task, __u64 flags)
 	__u64 now = bpf_ktime_get_ns();
 	int tid = task->pid;
 
-	/* 0 is the idle task of each CPU. */
+	/* Each CPU's idle task has id 0. */
 	if (tid)
 		bpf_map_update_elem(&waiting, &tid, &now, flags);
 	return 0;
@@ -91,7 +91,7 @@ static __always_inline int fill_runqlat(struct cgroup *cgrp, struct runqlat *r)
 	__u64 id = cgview_id(cgrp);
 	struct cgview_hist *hist = bpf_map_lookup_elem(&waits, &id);
 
-	/* Non-zero is "no record here"; a cgroup none of whose tasks was seen has an empty one. */
+	/* A cgroup whose tasks never waited has an empty histogram, not "no record". */
 	return !cgview_is_v2(cgrp) || (hist && cgview_hist_merge(&r->wait, hist));
 }
 

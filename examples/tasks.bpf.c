@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Which tasks are in this cgroup? A record view of one row for each thread, by the kernel's own
- * iterator over a cgroup's tasks; kernels before that iterator do not have this view. More rows
- * than the kernel's buffer holds (some 1300) make the read fail with E2BIG: it is never cut short.
+ * Which tasks are in this cgroup? A record view with a row for each thread, by the kernel's
+ * iterator over the tasks of a cgroup; on a kernel without it the view is unavailable. The kernel's
+ * buffer holds some 1300 rows. If there are more, the read fails with E2BIG.
  */
 #include "cgview.h"
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * What is the longest that a task of this cgroup has waited for a CPU? A text view of one line,
- * `<cgroup id> <ns>`; 0 ns for a cgroup of which no task was seen. A wait begins when a task is
- * woken or loses its CPU, ends when it gets one, and counts for the task's cgroup v2. (Tracepoint
- * sched_stat_wait is missing from some kernels, and silent where kernel.sched_schedstats is 0.)
+ * What is the longest wait of a task of this cgroup for a CPU? A text view of one line,
+ * `<cgroup id> <ns>`, with 0 ns if no task has waited. A wait begins when a task is woken or loses
+ * its CPU, ends when it gets one, and counts for the task's cgroup v2. (Some kernels lack the
+ * tracepoint sched_stat_wait, and others need kernel.sched_schedstats to be 1.)
  */
 #include "cgview.h"
 
 CGVIEW_HELP(wait, "The cgroup's id and its tasks' longest wait for a CPU in ns");
 
-/* By thread id: since when it waits, in ns. Preallocated: used under run queue locks. */
+/* By thread id: when its wait began, in ns. Preallocated, as it is used under run queue locks. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -31,7 +31,7 @@ static __always_inline int begin(struct task_struct *task, __u64 flags)
 	__u64 now = bpf_ktime_get_ns();
 	int tid = task->pid;
 
-	/* 0 is the idle task of each CPU. */
+	/* Each CPU's idle task has id 0. */
 	if (tid)
 		bpf_map_update_elem(&waiting, &tid, &now, flags);
 	return 0;

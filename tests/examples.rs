@@ -605,7 +605,7 @@ fn the_code_of_the_authoring_guide_works() {
     assert!(pieces.len() >= 3);
     // Two fields, a collector, and no more than a screen of code.
     let lines = pieces[1].lines().count();
-    assert!(lines < 40, "{lines} lines");
+    assert!(lines < 50, "{lines} lines");
     for (number, code) in pieces.iter().enumerate() {
         let source = dir.path().join(format!("{number}.bpf.c"));
         let object = source.with_extension("o");

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* Small helpers about cgroups. Included by cgview.h. */
+/* Cgroups: ids, fields, ancestors, maps by cgroup id, rstat. Included by cgview.h. */
 #ifndef CGVIEW_CGROUP_H
 #define CGVIEW_CGROUP_H
 
-/* Deeper ancestors get no share of what cgview_for_each_ancestor() hands out. */
+/* cgview_for_each_ancestor() leaves out cgroups from this level on; the root is at level 0. */
 #define CGVIEW_MAX_LEVEL 64
 
 /*
- * Reads a field of a live object through a pointer that the verifier takes for another type, or for
- * none: a mem_cgroup of which it knows the css, say. Far cheaper than BPF_CORE_READ() in a sweep.
+ * Reads a field through a pointer that the verifier takes for another type, or for a number: a
+ * mem_cgroup of which it knows the css, for instance. 0 if the memory cannot be read. It costs far
+ * less than BPF_CORE_READ() in a sweep.
  */
 #define cgview_get(ptr, field)                                                                     \
 	({                                                                                         \
@@ -23,9 +24,10 @@
 	})
 
 /*
- * Reads a field, or a chain of them, where the verifier could follow the pointers but is better spared
- * it: Linux 6.12 and 6.18 search all types of the kernel by name for each pointer on the way, up to a
- * millisecond each. What it gives is for reading only: no kfunc takes such a pointer.
+ * Reads a field, or a chain of fields, through a pointer whose type the verifier knows. Unlike a
+ * plain load it makes an object load fast: for each pointer that it follows, the verifier of Linux
+ * 6.12 and 6.18 searches all kernel types by name, which takes up to a millisecond. A pointer read
+ * this way is for reading only: kfuncs refuse it.
  */
 #define cgview_follow(ptr, field)                                                                  \
 	({                                                                                         \
@@ -37,20 +39,22 @@
 		__value;                                                                           \
 	})
 
+/* The cgroup's id: the inode number of its directory. */
 static __always_inline __u64 cgview_id(struct cgroup *cgrp)
 {
 	return cgview_follow(cgrp, kn->id);
 }
 
-/* Ids are unique within one hierarchy only: views that key maps by them keep to cgroup v2. */
+/* Ids are unique within one hierarchy only: a map by cgroup id holds cgroups of v2 alone. */
 static __always_inline bool cgview_is_v2(struct cgroup *cgrp)
 {
 	return cgview_follow(cgrp, root->hierarchy_id) == 0;
 }
 
 /*
- * A controller's state of this very cgroup; NULL where it is not in the kernel or not enabled, also
- * where it works unseen because another needs it, as memory does for io.
+ * The css of this cgroup for `controller` (cpu, io, memory or pids), for cgview_get(). NULL if the
+ * kernel lacks the controller or the cgroup does not have it enabled. A css that the kernel keeps
+ * only because another controller depends on it, as io does on memory, counts as not enabled.
  */
 #define cgview_css(cgrp, controller)                                                               \
 	({                                                                                         \
@@ -63,12 +67,13 @@ static __always_inline bool cgview_is_v2(struct cgroup *cgrp)
 		__css && (cgview_follow(__css, flags) & CSS_VISIBLE) ? __css : NULL;               \
 	})
 
-/* The cgroup v2 that a task is in; a task from bpf_get_current_task_btf() or a tp_btf argument. */
+/* The task's cgroup v2. The task is an argument of tp_btf, or from bpf_get_current_task_btf(). */
 static __always_inline struct cgroup *cgview_task_cgroup(struct task_struct *task)
 {
 	return task->cgroups->dfl_cgrp;
 }
 
+/* The id of the cgroup's ancestor at `level`, 0 to the cgroup's own; 0 if it cannot be read. */
 static __always_inline __u64 cgview_ancestor_id(struct cgroup *cgrp, int level)
 {
 	struct cgroup *ancestor;
@@ -79,16 +84,16 @@ static __always_inline __u64 cgview_ancestor_id(struct cgroup *cgrp, int level)
 }
 
 /*
- * Runs what follows for the cgroup and each of its ancestors, `id` being its id, the root's first:
- * a counter that is added to for each of them holds the subtree's sum at any moment, and keeps the
- * share of a child that is removed.
+ * A loop over the ancestors of the cgroup and the cgroup itself, from the root down, with `id` set
+ * to the id of each. A counter that is raised for each of them is the sum of its subtree at any
+ * moment, and keeps the share of a removed child.
  */
 #define cgview_for_each_ancestor(id, cgrp)                                                         \
 	for (int __level = 0; __level < CGVIEW_MAX_LEVEL && __level <= (cgrp)->level &&            \
 			      ((id) = cgview_ancestor_id(cgrp, __level));                          \
 	     __level++)
 
-/* The value of a key in a hash map, made from `initial` where there is none; NULL if the map is full. */
+/* The value of a key in a hash; a copy of `initial` if there was none. NULL if the map is full. */
 static __always_inline void *cgview_lookup_or_add(void *map, const void *key, const void *initial)
 {
 	void *value = bpf_map_lookup_elem(map, key);
@@ -99,7 +104,10 @@ static __always_inline void *cgview_lookup_or_add(void *map, const void *key, co
 	return bpf_map_lookup_elem(map, key);
 }
 
-/* Deletes a cgroup's entry from a map by cgroup id; for SEC("tp_btf/cgroup_release"). */
+/*
+ * For SEC("tp_btf/cgroup_release"): deletes the entry of a cgroup v2 from a map by cgroup id.
+ * Without it, entries of gone cgroups fill the map. Always 0, the value to return from the program.
+ */
 static __always_inline int cgview_forget(void *map, struct cgroup *cgrp)
 {
 	__u64 id = cgview_id(cgrp);
@@ -109,7 +117,7 @@ static __always_inline int cgview_forget(void *map, struct cgroup *cgrp)
 	return 0;
 }
 
-/* Brings rstat of the cgroup and all below up to date; sleeps. */
+/* Flushes rstat of the cgroup and all below. It sleeps: for iter.s/cgroup programs only. */
 static __always_inline void cgview_flush(struct cgroup *cgrp)
 {
 	if (bpf_ksym_exists(css_rstat_flush))
@@ -118,7 +126,7 @@ static __always_inline void cgview_flush(struct cgroup *cgrp)
 		cgroup_rstat_flush(cgrp);
 }
 
-/* Tells rstat that the cgroup has something to flush on this CPU. */
+/* Marks the cgroup as updated on `cpu`, so that the next flush calls bpf_rstat_flush() for it. */
 static __always_inline void cgview_updated(struct cgroup *cgrp, int cpu)
 {
 	if (bpf_ksym_exists(css_rstat_updated)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* Histograms of a record. Included by cgview.h. */
+/* Histograms: fields of a record, or values of a map. Included by cgview.h. */
 #ifndef CGVIEW_HIST_H
 #define CGVIEW_HIST_H
 
@@ -7,9 +7,10 @@
 #define CGVIEW_HIST_LOG2_SLOTS 64
 
 /*
- * Four slots to each power of two, so a percentile is within 12.5 % of the truth: slots 0..4 hold
- * the values 0..4 exactly, then slot 4 * (e - 1) + s counts [(4 + s) * 2^(e-2), (5 + s) * 2^(e-2)).
- * The last slot takes all from 7 * 2^38 on (half an hour in ns).
+ * Four slots for each power of two, so percentiles are at most 12.5 % off. Slots 0 to 3 count the
+ * values 0 to 3. With e >= 2 and s from 0 to 3, slot 4 * (e - 1) + s counts the values
+ * [(4 + s) * 2^(e-2), (5 + s) * 2^(e-2)). The last slot counts all from 7 * 2^38 on (half an hour
+ * in ns).
  */
 struct cgview_hist {
 	__u64 sum;
@@ -17,7 +18,7 @@ struct cgview_hist {
 	__u64 slots[CGVIEW_HIST_SLOTS];
 };
 
-/* Slot n counts [2^n, 2^(n+1)), slot 0 also 0. */
+/* Slot n counts the values [2^n, 2^(n+1)), slot 0 also 0; percentiles are at most 50 % off. */
 struct cgview_hist_log2 {
 	__u64 sum;
 	__u64 max;
@@ -25,8 +26,8 @@ struct cgview_hist_log2 {
 };
 
 /*
- * Counts the bits below the highest one, without a branch, so that the verifier follows one path.
- * (clang 14 cannot compile __builtin_clzll() for BPF.) 0 for 0.
+ * The position of the highest set bit, from 0 to 63; 0 for 0. It has no branch, so the verifier
+ * follows one path. (clang 14 cannot compile __builtin_clzll() for BPF.)
  */
 static __always_inline __u64 cgview_log2(__u64 value)
 {
@@ -41,7 +42,7 @@ static __always_inline __u64 cgview_log2(__u64 value)
 	value = (value & 0x3333333333333333ULL) + (value >> 2 & 0x3333333333333333ULL);
 	value = (value + (value >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
 	value = value * 0x0101010101010101ULL >> 56;
-	/* The compiler knows the bound and would drop the mask, which the verifier needs. */
+	/* Without a barrier the compiler drops the mask as redundant, and the verifier needs it. */
 	barrier_var(value);
 	return value & 63;
 }
@@ -55,11 +56,12 @@ static __always_inline __u64 cgview_hist_slot(__u64 value)
 
 		slot = 4 * (exp - 1) + ((value >> (exp - 2)) & 3);
 	}
-	/* So that what is compared is what is used. */
+	/* The verifier accepts the index only if the compared register is the one that is used. */
 	barrier_var(slot);
 	return slot < CGVIEW_HIST_SLOTS ? slot : CGVIEW_HIST_SLOTS - 1;
 }
 
+/* Raises *max to `value`; gives up when other CPUs change it four times meanwhile. */
 static __always_inline void cgview_max(__u64 *max, __u64 value)
 {
 	for (int tries = 0; tries < 4; tries++) {
@@ -70,7 +72,7 @@ static __always_inline void cgview_max(__u64 *max, __u64 value)
 	}
 }
 
-/* For a histogram that several CPUs share. */
+/* Counts a value in a histogram that several CPUs share. */
 static __always_inline void cgview_hist_add(struct cgview_hist *hist, __u64 value)
 {
 	__sync_fetch_and_add(&hist->sum, value);
@@ -78,7 +80,7 @@ static __always_inline void cgview_hist_add(struct cgview_hist *hist, __u64 valu
 	cgview_max(&hist->max, value);
 }
 
-/* For one in a per-CPU map, where nothing interrupts the program that writes it. */
+/* Counts a value in a per-CPU map. Only for programs that do not interrupt each other there. */
 static __always_inline void cgview_hist_add_percpu(struct cgview_hist *hist, __u64 value)
 {
 	hist->sum += value;
@@ -87,6 +89,7 @@ static __always_inline void cgview_hist_add_percpu(struct cgview_hist *hist, __u
 		hist->max = value;
 }
 
+/* Counts a value in a histogram that several CPUs share. */
 static __always_inline void cgview_hist_log2_add(struct cgview_hist_log2 *hist, __u64 value)
 {
 	__sync_fetch_and_add(&hist->sum, value);
@@ -95,9 +98,10 @@ static __always_inline void cgview_hist_log2_add(struct cgview_hist_log2 *hist, 
 }
 
 /*
- * Add one histogram to another: the copies of a per-CPU map to the record's. Call them from a
- * bpf_loop(cgview_nr_cpus, ...): a plain loop is too long for the verifier on a large machine.
- * Global functions, which it follows once, and for which any pointer may be NULL.
+ * Add `from` to `into`, for instance the copies of a per-CPU map to a field of the record. Return
+ * 0, and do nothing if either is NULL. For all CPUs use bpf_loop(cgview_nr_cpus, ...): on a large
+ * machine a plain loop is too long for the verifier. They are global functions, which the verifier
+ * checks once and not at each call.
  */
 __weak __noinline int cgview_hist_merge(struct cgview_hist *into, const struct cgview_hist *from)
 {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* The programs and maps behind CGVIEW_RECORD(). Included by cgview.h. */
+/* CGVIEW_RECORD() and the programs and maps that it defines. Included by cgview.h. */
 #ifndef CGVIEW_RECORD_H
 #define CGVIEW_RECORD_H
 
 /*
- * A sweep's result is an array: element 0 is the header, elements 1..=count are the cgroups that
- * were visited, parents before children. In the header `id` is the count, cgroups without room
- * included: a count above the array's capacity means "grow it and repeat". cgview zeroes the
- * header before each run.
+ * One element of a sweep's result, followed by the record of that cgroup. Element 0 is the header:
+ * its `id` counts the swept cgroups, its other fields are unused. Elements 1 to count are the swept
+ * cgroups, parents before children. Cgroups for which the array has no room count too: cgview then
+ * makes a larger array and repeats the sweep. cgview zeroes the header before each run.
  */
 struct cgview_swept {
 	__u64 id;
@@ -17,7 +17,7 @@ struct cgview_swept {
 	__u64 serial;
 };
 
-/* In `flags`: the view has no record for this cgroup. */
+/* In `flags`: the fill function has returned non-zero, so there is no record for this cgroup. */
 #define CGVIEW_NO_RECORD 1
 
 /* The context of a sweep program. */
@@ -32,7 +32,7 @@ static __always_inline void cgview__no_prepare(struct cgroup *cgrp)
 {
 }
 
-/* A large record takes one call: the kernel fills with zeros what it cannot read. */
+/* For a large record memset() is too much code. The helper fills what it cannot read with zeros. */
 static __always_inline void cgview__zero(void *record, __u32 size)
 {
 	if (size <= 512)
@@ -42,9 +42,9 @@ static __always_inline void cgview__zero(void *record, __u32 size)
 }
 
 /*
- * An element that held the same cgroup in the sweep before keeps what never changes. The ids lie in
- * another cache line, and reading them took most of a sweep of a large tree. The kernel gives each
- * serial number only once, but 0 to the root of every hierarchy.
+ * An element that held the same cgroup in the last sweep keeps its ids and level, which never
+ * change. The ids lie in another cache line: reading them took most of the time of a large sweep.
+ * The kernel gives each serial number only once, except 0, which each hierarchy's root has.
  */
 static __always_inline void cgview__element_start(struct cgview_swept *element, struct cgroup *cgrp)
 {
@@ -58,7 +58,7 @@ static __always_inline void cgview__element_start(struct cgview_swept *element, 
 	element->parent_id = element->level ? cgview_follow(cgrp, self.parent->cgroup->kn->id) : 0;
 }
 
-/* For a fill function: the id of the cgroup, which in a sweep is cheaper than cgview_id(). */
+/* In a fill function: the id of the record's cgroup, at less cost in a sweep than cgview_id(). */
 static __always_inline __u64 cgview_record_id(const void *record)
 {
 	return ((const struct cgview_swept *)record - 1)->id;
@@ -82,20 +82,27 @@ static __always_inline void cgview__rcu_unlock(void)
 }
 
 /*
- * Makes of `fill(struct cgroup *, type *)`:
- *	VIEW		the program that a read of one cgroup's file runs;
- *	VIEW_sweep	all cgroups below one, by the css iterator under RCU alone;
- *	VIEW_walk	the same by a cgroup iterator: kernels without css iterators, cgroup v1;
- *	VIEW_swept	element 0 is the array that both write to, made by cgview in the right size.
+ * Defines the record view `view` of records `rec`, which `fill(struct cgroup *, rec *)` fills;
+ * `help` says what it shows. The size of `rec` is a multiple of 8 bytes and below 32 KiB. It
+ * defines
+ *	VIEW		the program for one cgroup: a read of its file runs it;
+ *	VIEW_sweep	the program for a subtree, by the css iterator under RCU alone;
+ *	VIEW_walk	the same by a cgroup iterator: for v1, and kernels without css iterators;
+ *	VIEW_swept	a map of maps with one entry: the array to which both write. cgview creates
+ *			the array with the right size;
+ *	VIEW_scratch, VIEW_add() and more names that begin with VIEW_.
  */
 #define CGVIEW_RECORD(view, rec, fill, help)                                                       \
 	CGVIEW_RECORD_PREPARED(view, rec, cgview__no_prepare, fill, help)
 
-/* As above; rstat is flushed first, once, for the cgroup or for the root of the subtree. */
+/* As above. Each read flushes rstat first, once, of the cgroup or of the whole subtree. */
 #define CGVIEW_RECORD_FLUSHED(view, rec, fill, help)                                               \
 	CGVIEW_RECORD_PREPARED(view, rec, cgview_flush, fill, help)
 
-/* As above; `prepare(struct cgroup *)` runs there instead of the flush. It may sleep. */
+/*
+ * As above. Each read first calls `prepare(struct cgroup *)` once, with the cgroup or the root of
+ * the subtree. `prepare` may sleep; its result is not used.
+ */
 #define CGVIEW_RECORD_PREPARED(view, rec, prepare, fill, help)                                     \
 	cgview__record_maps(view, rec);                                                            \
 	cgview__record_self(view, rec, prepare, fill, help);                                       \
@@ -105,8 +112,9 @@ static __always_inline void cgview__rcu_unlock(void)
 	_Static_assert(sizeof(rec) % 8 == 0, "a record's size is a multiple of 8 bytes")
 
 /*
- * One scratch record is enough: cgroup_mutex lets one cgroup iterator run at a time. The inner
- * array is described without BTF because Linux 6.1 takes one with and one without for different.
+ * One scratch element is enough: cgroup_mutex allows one cgroup iterator at a time. The inner array
+ * is declared without BTF types, because cgview's array has none and Linux 6.1 refuses one that
+ * differs in this.
  */
 #define cgview__record_maps(view, rec)                                                             \
 	struct view##_element {                                                                    \
@@ -158,8 +166,8 @@ static __always_inline void cgview__rcu_unlock(void)
 	}
 
 /*
- * Not inlined into the sweep's loop: out of a loop the compiler moves the CO-RE constants of a field
- * that this kernel lacks, away from the test that guards them, and the verifier refuses to pass.
+ * A function that is not inlined: the compiler would move CO-RE constants out of the sweep's loop,
+ * past the test whether this kernel has the field, and the verifier would refuse the program.
  */
 #define cgview__record_add(view, fill)                                                             \
 	static __noinline int view##_add(void *swept, struct cgview_swept *header,                 \

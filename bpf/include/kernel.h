@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * The kernel types that views use, each with only the fields that are read. CO-RE finds where the
- * running kernel keeps them; a field that it lacks is asked for with bpf_core_field_exists() first.
- * An author who needs more declares it the same way, or includes <linux/bpf.h> or a vmlinux.h
+ * Kernel types for views, each with only the fields that are read. CO-RE finds the offsets of the
+ * running kernel. Test with bpf_core_field_exists() before you read a field that some kernels lack.
+ * For more types and fields, declare them the same way, or include <linux/bpf.h> or a vmlinux.h
  * before this header.
  */
 #ifndef CGVIEW_KERNEL_H
@@ -60,12 +60,12 @@ enum bpf_cgroup_iter_order {
 
 #endif /* linux/bpf.h */
 
-/* Values that differ between kernels: read with bpf_core_enum_value(). */
+/* The values differ between kernels: use bpf_core_enum_value(). */
 enum cgroup_subsys_id { cpu_cgrp_id, io_cgrp_id, memory_cgrp_id, pids_cgrp_id };
 
 enum { CSS_ONLINE = 1 << 1, CSS_VISIBLE = 1 << 3 };
 
-/* For bpf_iter_css_task_new(): processes, not each of their threads. */
+/* For bpf_iter_css_task_new(): processes instead of threads. */
 enum { CSS_TASK_ITER_PROCS = 1 << 0 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -84,7 +84,7 @@ struct cgroup_subsys_state {
 	struct cgroup_subsys_state *parent;
 	unsigned int flags;
 	__u64 serial_nr;
-	int nr_populated_csets; /* in newer kernels; older ones have it in the cgroup */
+	int nr_populated_csets; /* of newer kernels; older ones have it in struct cgroup */
 };
 
 struct task_cputime {
@@ -156,7 +156,7 @@ struct bpf_iter_meta {
 
 #pragma clang attribute pop
 
-/* Program contexts and iterator state are interfaces, not kernel memory: no CO-RE. */
+/* Contexts of programs and states of iterators have fixed layouts: CO-RE must not change them. */
 struct bpf_iter__cgroup {
 	struct bpf_iter_meta *meta;
 	struct cgroup *cgroup;
@@ -176,13 +176,15 @@ struct bpf_iter_css_task {
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
-/* As in libbpf 1.2 and newer; Debian 12 has an older one. */
+/* libbpf before 1.2 does not have it; Debian 12 does not have 1.2. */
 #ifndef bpf_ksym_exists
 #define bpf_ksym_exists(symbol) (!!(symbol))
 #endif
 
-/* Not in every kernel: test with bpf_ksym_exists(). Linux 6.1 has none but cgroup_rstat_*, and
- * refuses that test of a function that it does have. */
+/*
+ * Kfuncs that some kernels lack: test with bpf_ksym_exists(). Linux 6.1 has only cgroup_rstat_*
+ * of them and refuses that test for these two, so test for css_rstat_* instead.
+ */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __weak __ksym;
 extern void bpf_rcu_read_lock(void) __weak __ksym;
 extern void bpf_rcu_read_unlock(void) __weak __ksym;

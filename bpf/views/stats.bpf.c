@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * What is this cgroup and what does it use? The default view. Every value that cgroupfs shows too
- * (cgroup.stat, cpu.stat, pids.*, memory.*) is the same as there. A controller that is not enabled
- * here, or a kernel that does not count, leaves its values absent. The root has no CPU, pids and
- * memory numbers: the kernel keeps none in its cgroup. One exception to "the same": how CPU time
- * splits into user and system may differ by less than a tick (see fill_cpu), `usage` never.
+ * What is this cgroup and what does it use? A value that cgroupfs also shows (cgroup.stat,
+ * cpu.stat, pids.*, memory.*) is equal to that in cgroupfs, with one exception: `user` and `system`
+ * may differ by less than a tick (see fill_cpu). A value is absent if its controller is not enabled
+ * or the kernel does not count it. The root has no CPU, pids and memory values: the kernel keeps
+ * none in the root cgroup.
  */
 #include "cgview.h"
 
 CGVIEW_PAGE_BYTES;
 
-/* A cgroup v2 has a set for each combination of v1 cgroups that its tasks are in. */
+/* A cgroup v2 has one set of tasks for each combination of v1 cgroups that its tasks are in. */
 #define MAX_SETS 65536
 
 struct stats {
@@ -21,8 +21,8 @@ struct stats {
 	__u64 nr_threads CGVIEW_GAUGE("", "threads in this cgroup alone") CGVIEW_ABSENT;
 	__u64 usage CGVIEW_COUNTER("ns", "CPU time, with descendants")
 		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
-	__u64 user CGVIEW_COUNTER("ns", "of it in user mode") CGVIEW_ABSENT;
-	__u64 system CGVIEW_COUNTER("ns", "of it in the kernel") CGVIEW_ABSENT;
+	__u64 user CGVIEW_COUNTER("ns", "CPU time in user mode") CGVIEW_ABSENT;
+	__u64 system CGVIEW_COUNTER("ns", "CPU time in the kernel") CGVIEW_ABSENT;
 	__u64 nr_periods CGVIEW_COUNTER("", "bandwidth periods that have passed") CGVIEW_ABSENT;
 	__u64 nr_throttled CGVIEW_COUNTER("", "periods in which it was throttled") CGVIEW_ABSENT;
 	__u64 throttled CGVIEW_COUNTER("ns", "time spent throttled, all CPUs") CGVIEW_ABSENT;
@@ -42,11 +42,11 @@ struct stats {
 };
 
 struct split {
-	__u64 user; /* ns */
-	__u64 system;
+	__u64 user;   /* ns */
+	__u64 system; /* ns */
 };
 
-/* By cgroup id: the parts of its CPU time as last shown. */
+/* By cgroup id: user and system time as last shown. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -94,7 +94,10 @@ struct task_group {
 
 enum memcg_memory_event { MEMCG_HIGH, MEMCG_MAX, MEMCG_OOM, MEMCG_OOM_KILL };
 
-/* floor(part * total / whole) for part <= whole < 2^62, in digits of as many bits as fit. */
+/*
+ * floor(part * total / whole) for part <= whole < 2^62, by long division: each step takes as many
+ * bits of `total` as fit into 64 bits when multiplied.
+ */
 static __always_inline __u64 scale(__u64 part, __u64 total, __u64 whole)
 {
 	__u32 bits = 62 - cgview_log2(whole), left = cgview_log2(total) + 1;
@@ -115,8 +118,9 @@ static __always_inline __u64 scale(__u64 part, __u64 total, __u64 whole)
 }
 
 /*
- * Splits the exact run time as the kernel's cputime_adjust() does for cpu.stat, given how it was
- * split last. Global, so that the verifier follows it once and not on every path to it.
+ * Splits the exact run time into user and system as the kernel's cputime_adjust() does for
+ * cpu.stat. `split` is the last result, and gets the new one. A global function: the verifier
+ * checks it once and not on each path that calls it.
  */
 __noinline int split_cpu(struct split *split, __u64 usage, __u64 user, __u64 system)
 {
@@ -139,8 +143,9 @@ __noinline int split_cpu(struct split *split, __u64 usage, __u64 user, __u64 sys
 }
 
 /*
- * The kernel keeps either part from going back from one read of cpu.stat to the next; `shown` does
- * so for ours. If both are read while the cgroup runs, the parts differ by less than a tick.
+ * The kernel never lets user or system time go back between two reads of cpu.stat; the map `shown`
+ * does the same for this view. While the cgroup runs, the view may differ from cpu.stat, by less
+ * than a tick.
  */
 static __always_inline void fill_cpu(struct cgroup *cgrp, struct stats *r)
 {
@@ -165,7 +170,7 @@ static __always_inline void fill_cpu(struct cgroup *cgrp, struct stats *r)
 		bpf_map_update_elem(&shown, &r->id, &split, BPF_NOEXIST);
 }
 
-/* Where a count of threads stands in the cgroup's list of task sets; addresses, not pointers. */
+/* The state of a count along the list of task sets. To the verifier the addresses are numbers. */
 struct count {
 	__u64 cgrp;
 	__u64 head;
@@ -173,7 +178,7 @@ struct count {
 	__u64 threads;
 };
 
-/* The list may change meanwhile: a link of another cgroup means that its memory was reused. */
+/* The list may change meanwhile: if a link is of another cgroup, the memory was reused. */
 static int count_set(__u32 i, struct count *count)
 {
 	struct cgrp_cset_link *link;
@@ -188,7 +193,7 @@ static int count_set(__u32 i, struct count *count)
 	return 0;
 }
 
-/* Whether it has no task of its own, by what lies beside the other numbers that are read. */
+/* Whether the cgroup itself has no task, by a counter near the other values that are read. */
 static __always_inline bool is_empty(struct cgroup *cgrp)
 {
 	if (bpf_core_field_exists(cgrp->nr_populated_csets))

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * How long did the tasks of a cgroup and of all below it reclaim memory themselves, because a
- * cgroup was at its limit? Measured around the reclaim tracepoints, counted for the cgroup v2 of
- * the task. The subtree's sum goes up the tree by rstat, as the kernel's own numbers do: an event
- * adds to a number of this CPU, a flush hands it to the parent. Where the flush cannot be hooked,
- * the event adds to every ancestor at once. A removed cgroup's share stays in its ancestors.
- * Not counted: reclaim for lack of memory as a whole, and kswapd's.
+ * How long did the tasks of a cgroup and of all below it reclaim memory because a cgroup was at its
+ * limit? Reclaim because the machine has no memory, and that by kswapd, does not count.
+ * Measured between two tracepoints, and counted for the cgroup v2 of the task. The sum of a subtree
+ * is made by rstat, as in the kernel: an event adds to a number of the cgroup and CPU, and a flush
+ * passes the number on to the parent. Where a kernel does not allow a program on the flush, the
+ * event adds to all ancestors at once. The share of a removed cgroup stays in its ancestors.
  */
 #include "cgview.h"
 
 CGVIEW_NR_CPUS;
 CGVIEW_OPTIONAL(vmscan_flush);
 
-/* Only cgroups that reclaim, and their ancestors, take an entry. */
+/* Only cgroups that have reclaimed, and their ancestors, have an entry. */
 #define MAX_CGROUPS 16384
 
 struct vmscan {
 	__u64 reclaim_delay CGVIEW_COUNTER("ns", "time spent reclaiming, with descendants")
 		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
-	__u64 reclaim_delay_local CGVIEW_COUNTER("ns", "of it by tasks of this cgroup alone")
+	__u64 reclaim_delay_local CGVIEW_COUNTER("ns", "time spent reclaiming, without descendants")
 		CGVIEW_ABSENT;
 	__u64 reclaims CGVIEW_COUNTER("", "how often memory was reclaimed, with descendants")
 		CGVIEW_WITH_DESCENDANTS CGVIEW_ABSENT;
@@ -32,7 +32,7 @@ struct reclaim {
 struct total {
 	struct reclaim own;
 	struct reclaim subtree;
-	struct reclaim pending; /* from children, not yet in `subtree` */
+	struct reclaim pending; /* flushed from children, not yet in `subtree` */
 };
 
 /* When the task began to reclaim, in ns. */
@@ -43,7 +43,7 @@ struct {
 	__type(value, __u64);
 } started SEC(".maps");
 
-/* By cgroup id: what no flush has seen. */
+/* By cgroup id: what was not flushed yet. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -67,7 +67,7 @@ static __always_inline void add(struct reclaim *to, const struct reclaim *amount
 	__sync_fetch_and_add(&to->count, amount->count);
 }
 
-/* Another CPU may add meanwhile: exchange, so that nothing is lost. */
+/* An atomic exchange: another CPU may add meanwhile. */
 static __always_inline void take(struct reclaim *from, struct reclaim *amount)
 {
 	amount->delay += __sync_lock_test_and_set(&from->delay, 0);
@@ -140,7 +140,7 @@ int BPF_PROG(vmscan_end)
 	return 0;
 }
 
-/* The kernel calls this for each updated cgroup and CPU, children before parents. */
+/* The kernel calls bpf_rstat_flush() for each updated cgroup and CPU, children before parents. */
 SEC("?fentry/bpf_rstat_flush")
 int BPF_PROG(vmscan_flush, struct cgroup *cgrp, struct cgroup *parent, int cpu)
 {
@@ -163,7 +163,7 @@ int BPF_PROG(vmscan_flush, struct cgroup *cgrp, struct cgroup *parent, int cpu)
 	return 0;
 }
 
-/* The kernel's last flush of a cgroup follows its release: hand on by hand what it would have. */
+/* The last flush comes after the release, which deletes the entries: pass on what is left here. */
 SEC("tp_btf/cgroup_release")
 int BPF_PROG(vmscan_release, struct cgroup *cgrp)
 {
