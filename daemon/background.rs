@@ -42,8 +42,6 @@ pub fn background() -> io::Result<Side> {
         }
         Forked::Child => {
             drop(read);
-            // Fails only for the leader of a process group, which a new process is not.
-            let _ = setsid();
             Ok(Side::Daemon(Starting {
                 pipe: File::from(write),
             }))
@@ -67,7 +65,8 @@ impl Starting {
     /// Reports that the mount answers, and detaches from the caller of the command.
     ///
     /// The standard streams become /dev/null, since `$(mount ...)` waits until they are closed. The
-    /// working directory becomes `/`.
+    /// working directory becomes `/`. The session is left only now: while an automount point is
+    /// mounted on, autofs lets pass only the process group that systemd runs mount(8) in.
     ///
     /// # Errors
     /// Those of opening /dev/null and of write(2). It is no error if the command is gone.
@@ -80,6 +79,8 @@ impl Starting {
         dup2_stdout(&null)?;
         dup2_stderr(&null)?;
         rustix::process::chdir("/")?;
+        // Fails only for the leader of a process group, which a forked process is not.
+        let _ = setsid();
         self.report(b"+")
     }
 

@@ -868,3 +868,59 @@ fn a_low_soft_limit_of_open_files_does_not_limit_the_views() {
     umount(point.str());
     point.check_nothing_left();
 }
+
+/// A mountpoint like those of x-systemd.automount: until something is mounted there, autofs blocks
+/// everybody but this process group.
+struct Automount {
+    point: Mountpoint,
+    _requests: [OwnedFd; 2],
+}
+
+impl Automount {
+    fn new() -> Automount {
+        // Where it is no module, the kernel has it.
+        let _ = run("modprobe", ["-q", "fs-autofs"]);
+        let point = Mountpoint::new();
+        let (read, write) = rustix::pipe::pipe().expect("a pipe");
+        let options = format!(
+            "fd={},pgrp={},minproto=5,maxproto=5,direct",
+            write.as_raw_fd(),
+            rustix::process::getpgrp().as_raw_nonzero()
+        );
+        let options = CString::new(options).expect("no NUL");
+        let flags = MountFlags::empty();
+        let mounted = rustix::mount::mount(
+            "cgview-test",
+            point.path(),
+            "autofs",
+            flags,
+            options.as_c_str(),
+        );
+        mounted.expect("mount autofs");
+        Automount {
+            point,
+            _requests: [read, write],
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root, cgroup2, bpffs, autofs and /dev/fuse"]
+fn an_automount_point_is_mounted_on() {
+    let automount = Automount::new();
+    let point = &automount.point;
+    let mut command = Command::new(CGVIEW)
+        .args(STATS)
+        .arg(point.path())
+        .spawn()
+        .expect("start cgview");
+    let mut status = None;
+    eventually(PATIENCE, "the command ends", || {
+        status = command.try_wait().expect("wait");
+        status.is_some()
+    });
+    assert!(status.is_some_and(|status| status.success()));
+    point.check_serves();
+    let mounts = point.mounts();
+    assert_eq!(mounts.last().map(String::as_str), Some(OPTIONS));
+}
