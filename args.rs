@@ -1,5 +1,6 @@
-//! The command line, as mount(8) and people write it.
+//! The command line: what users type, and what mount(8), mount.fuse and fstab pass.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -8,49 +9,50 @@ use clap::Parser;
 use crate::bpf::catalog::ViewDirs;
 use crate::bpf::{BUILTIN, Builtin};
 
-/// What to do.
+/// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Mount and serve.
     Mount(Args),
-    /// Change the flags of a mount that is there.
+    /// Change the flags of a mounted cgview.
     Remount {
-        /// Where.
+        /// The mountpoint.
         mountpoint: PathBuf,
-        /// The options that mount(8) passes.
+        /// All options after `-o`.
         options: Vec<String>,
     },
-    /// Load the object on standard input: the daemon calls itself so.
-    /// With where to pin, where to attach collectors of cgroup types and, where there was one, the
-    /// pins of the object before; without any of them only check.
+    /// Be the loader: load the object on standard input. The daemon runs itself so.
+    ///
+    /// The paths are the directory for the pins, the cgroup directory at which collectors are
+    /// attached, and the pins of the object that this one replaces. Without any, only check.
     Load(Vec<PathBuf>),
-    /// Say what an object holds and what would become of it here.
+    /// Print what an object holds, and whether it can be used here.
     Check {
         /// The object file.
         object: PathBuf,
-        /// As JSON.
+        /// Whether to print JSON.
         json: bool,
     },
 }
 
-/// How to mount.
+/// The options of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Args {
-    /// The cgroup directory to mirror; found in the mount table when not given.
+    /// The cgroup directory to mirror. `None` is the root of cgroup2.
     pub source: Option<PathBuf>,
-    /// Where to mount.
+    /// The directory to mount on.
     pub mountpoint: PathBuf,
-    /// Stay in the foreground and log to standard error.
+    /// Whether to stay in the foreground and to log to standard error.
     pub foreground: bool,
-    /// The view objects that come with the program and are to be loaded.
+    /// The built-in view objects to load.
     pub builtin: Vec<Builtin>,
-    /// Where other view objects come from.
+    /// The directories of all other view objects.
     pub view_dirs: ViewDirs,
-    /// Whether root may remove views by removing their files.
+    /// Whether root removes a view by removing its file.
     pub manage: bool,
-    /// Most links that are pinned at a time.
+    /// How many links may be pinned at a time.
     pub max_links: NonZeroUsize,
-    /// Most memory that the bytes of open files may take together.
+    /// How much memory the snapshots of all open files may take together.
     pub max_snapshot_bytes: usize,
 }
 
@@ -65,27 +67,29 @@ cgview [SOURCE] MOUNTPOINT [-f] [-o OPTION[,OPTION]...]
        cgview --check FILE.bpf.o [--json]";
 
 const OPTIONS: &str = "\
-Options after -o:
+Options after -o, with their defaults in parentheses:
   builtin=[NAME[:NAME...]]
-                    only these of the built-in views, or none (all)
+                    load only these built-in views; builtin= loads none (all)
   views=DIR[:DIR...]
-                    directories with view objects: DIR/X.bpf.o is placed at the root,
-                    DIR/system.slice/X.bpf.o at /system.slice (/etc/cgview/views.d if there)
-  pins=DIR[:DIR...] directories in bpffs with pinned iter/cgroup programs, placed alike
-                    (/sys/fs/bpf/cgview if there)
-  manage            root may remove a view by removing its file where it is placed
-  max_links=N       most links pinned at a time, about 1 KiB of kernel memory each (16384)
+                    directories of view objects. DIR/X.bpf.o is placed at the root,
+                    DIR/system.slice/X.bpf.o at /system.slice (/etc/cgview/views.d)
+  pins=DIR[:DIR...] directories of pinned iter/cgroup programs in bpffs, which are placed
+                    by the same rule (/sys/fs/bpf/cgview)
+  manage            root removes a view by removing its file at its placement
+  max_links=N       how many links may be pinned at a time, with about 1 KiB of kernel
+                    memory each (16384)
   max_snapshot_mib=N
-                    most memory that the bytes of open files take together (256)
-  remount           change the flags about access times of a mount that is there
-  and the generic ones of mount(8). The mount is always read-only, nosuid, nodev and noexec.";
+                    how much memory the contents of all open files may take, in MiB (256)
+  remount           change the access time flags of a mounted cgview
+
+The generic options of mount(8) are accepted too. The mount is always nosuid, nodev and
+noexec, and it is read-only unless manage is given.";
 
 #[derive(Parser)]
 #[command(name = "cgview", version, override_usage = USAGE, after_help = OPTIONS)]
-/// Mounts files defined by BPF programs into a mirror of the cgroup hierarchy
+/// Mounts a mirror of the cgroup hierarchy whose files are defined by BPF programs
 struct CommandLine {
-    /// The mountpoint, preceded by the cgroup directory to mirror unless that is the root of
-    /// cgroup2
+    /// The cgroup directory to mirror, if it is not the root of cgroup2, and the mountpoint
     #[arg(value_name = "DIR", num_args = 0..)]
     dirs: Vec<PathBuf>,
 
@@ -97,11 +101,11 @@ struct CommandLine {
     #[arg(short = 'o', value_name = "OPTION", value_delimiter = ',')]
     options: Vec<String>,
 
-    /// Say what the view object FILE.bpf.o holds and whether it would load here, and why not
+    /// Print what the view object FILE.bpf.o holds, and whether it can be used here
     #[arg(long, conflicts_with = "options")]
     check: bool,
 
-    /// With --check: answer in JSON
+    /// Print the result of --check as JSON
     #[arg(long, requires = "check")]
     json: bool,
 
@@ -109,52 +113,35 @@ struct CommandLine {
     load: Option<Vec<PathBuf>>,
 }
 
-/// What is wrong with the command line, in one line.
+/// The error in one line, without the `error: ` of clap.
 pub fn complaint(error: &clap::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
-/// Parses the command line; the error is ready to be printed, as are help and version.
-pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, clap::Error> {
+/// Parses the command line, of which the first word is the program.
+///
+/// # Errors
+/// An error of the command line, to be printed by [`complaint`]. The texts of `--help` and
+/// `--version` are errors of clap too, to be printed to standard output.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     let line = CommandLine::try_parse_from(words)?;
     if let Some(target) = line.load {
         return Ok(Command::Load(target));
     }
     if line.check {
-        return match line.dirs.as_slice() {
-            [object] => Ok(Command::Check {
-                object: object.clone(),
+        return match <[PathBuf; 1]>::try_from(line.dirs) {
+            Ok([object]) => Ok(Command::Check {
+                object,
                 json: line.json,
             }),
-            _ => Err(refuse("--check takes one object file")),
+            Err(_) => Err(usage_error("--check needs one object file; see --help")),
         };
     }
-    let (source, mountpoint) = match line.dirs.as_slice() {
-        [mountpoint] => (None, mountpoint.clone()),
-        // What /proc/mounts shows of a mount, and so what fstab lines and remounts repeat.
-        [source, mountpoint] if source.as_os_str() == "cgview" => (None, mountpoint.clone()),
-        [source, mountpoint] => (Some(source.clone()), mountpoint.clone()),
-        [] => return Err(refuse("no mountpoint given; see --help")),
-        _ => {
-            return Err(refuse(
-                "more than a source and a mountpoint given; see --help",
-            ));
-        }
-    };
+    let (source, mountpoint) = source_and_mountpoint(&line.dirs)?;
     if line.options.iter().any(|option| option == "remount") {
-        for option in line.options.iter().filter(|option| *option != "remount") {
-            let name = option.split('=').next().unwrap_or(option);
-            if !is_generic(option, name) {
-                let why = format!("option {option:?} cannot be changed by a remount");
-                return Err(refuse(&why));
-            }
-        }
-        return Ok(Command::Remount {
-            mountpoint,
-            options: line.options,
-        });
+        return remount(mountpoint, line.options);
     }
     let mut args = Args {
         source,
@@ -181,6 +168,34 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Comm
     Ok(Command::Mount(args))
 }
 
+fn source_and_mountpoint(dirs: &[PathBuf]) -> Result<(Option<PathBuf>, PathBuf), clap::Error> {
+    match dirs {
+        [mountpoint] => Ok((None, mountpoint.clone())),
+        // /proc/mounts shows this source, so a remount and a line of fstab may pass it.
+        [source, mountpoint] if source.as_os_str() == "cgview" => Ok((None, mountpoint.clone())),
+        [source, mountpoint] => Ok((Some(source.clone()), mountpoint.clone())),
+        [] => Err(usage_error("no mountpoint given; see --help")),
+        _ => Err(usage_error(
+            "more than a source and a mountpoint given; see --help",
+        )),
+    }
+}
+
+fn remount(mountpoint: PathBuf, options: Vec<String>) -> Result<Command, clap::Error> {
+    for option in options.iter().filter(|option| *option != "remount") {
+        let name = option.split('=').next().unwrap_or(option);
+        if !is_generic(option, name) {
+            return Err(usage_error(&format!(
+                "option {option:?} cannot be changed by a remount; unmount and mount again"
+            )));
+        }
+    }
+    Ok(Command::Remount {
+        mountpoint,
+        options,
+    })
+}
+
 fn apply(option: &str, args: &mut Args) -> Result<(), clap::Error> {
     let (name, value) = match option.split_once('=') {
         Some((name, value)) => (name, Some(value)),
@@ -193,7 +208,7 @@ fn apply(option: &str, args: &mut Args) -> Result<(), clap::Error> {
             args.max_snapshot_bytes = mib.get().saturating_mul(1 << 20);
         }
         ("max_links" | "max_snapshot_mib" | "builtin" | "views" | "pins", None) => {
-            return Err(refuse(&format!(
+            return Err(usage_error(&format!(
                 "option {name} needs a value: -o {name}=VALUE"
             )));
         }
@@ -202,13 +217,17 @@ fn apply(option: &str, args: &mut Args) -> Result<(), clap::Error> {
         ("pins", Some(dirs)) => args.view_dirs.pins.extend(directories(name, dirs)?),
         ("manage", None) => args.manage = true,
         _ if is_generic(option, name) => {}
-        _ => return Err(refuse(&format!("unknown option {option:?}; see --help"))),
+        _ => {
+            return Err(usage_error(&format!(
+                "unknown option {option:?}; see --help"
+            )));
+        }
     }
     Ok(())
 }
 
-/// What mount(8) and mount.fuse pass on to every helper. The mount is what it is: what they ask
-/// for beyond that is not needed.
+/// Whether mount(8) or mount.fuse may pass this option to any helper. Such an option has no effect
+/// on the flags of a new mount, which are fixed.
 fn is_generic(option: &str, name: &str) -> bool {
     let flag = matches!(
         option,
@@ -257,21 +276,21 @@ fn is_generic(option: &str, name: &str) -> bool {
         || name.starts_with("X-")
 }
 
-/// The built-in objects with these names, which are separated by colons.
+/// The built-in objects with these names, separated by colons.
 fn builtin(list: &str) -> Result<Vec<Builtin>, clap::Error> {
     let names: Vec<&str> = list.split(':').filter(|name| !name.is_empty()).collect();
     let known: Vec<&str> = BUILTIN.iter().map(|(name, _)| *name).collect();
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
         let known = known.join(", ");
-        return Err(refuse(&format!(
-            "option builtin: there is no built-in view {name:?} ({known})"
+        return Err(usage_error(&format!(
+            "option builtin: no built-in view is called {name:?}, only {known}"
         )));
     }
     let wanted = BUILTIN.iter().filter(|(name, _)| names.contains(name));
     Ok(wanted.copied().collect())
 }
 
-/// Directories separated by colons; they have to be there, which defaults need not.
+/// The directories in a list separated by colons. They have to exist, unlike the default ones.
 fn directories(name: &str, list: &str) -> Result<Vec<PathBuf>, clap::Error> {
     let dirs: Vec<PathBuf> = list
         .split(':')
@@ -280,7 +299,7 @@ fn directories(name: &str, list: &str) -> Result<Vec<PathBuf>, clap::Error> {
         .collect();
     match dirs.iter().find(|dir| !dir.is_dir()) {
         None => Ok(dirs),
-        Some(dir) => Err(refuse(&format!(
+        Some(dir) => Err(usage_error(&format!(
             "option {name}: {} is not a directory",
             dir.display()
         ))),
@@ -290,11 +309,14 @@ fn directories(name: &str, list: &str) -> Result<Vec<PathBuf>, clap::Error> {
 fn number(name: &str, value: &str) -> Result<NonZeroUsize, clap::Error> {
     value
         .parse()
-        .map_err(|_| refuse(&format!("option {name}: {value:?} is not a number above 0")))
+        .map_err(|_| usage_error(&format!("option {name}: {value:?} is not a number above 0")))
 }
 
-fn refuse(why: &str) -> clap::Error {
-    clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{why}\n"))
+fn usage_error(message: &str) -> clap::Error {
+    clap::Error::raw(
+        clap::error::ErrorKind::ValueValidation,
+        format!("{message}\n"),
+    )
 }
 
 #[cfg(test)]
@@ -366,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remount_is_told_from_a_mount() {
+    fn the_option_remount_makes_it_a_remount() {
         let line = "cgview /mnt/x -o rw,nosuid,remount,user_id=0,default_permissions";
         assert!(matches!(command(line), Ok(Command::Remount { .. })));
         let line = "cgview /mnt/x -o ro,remount,max_links=3";

@@ -7,7 +7,7 @@
 //! [`fs`] knows [`mirror`] and [`bpf`], which know neither each other nor `fs`; changes travel
 //! through a callback that `main` passes. System calls without a safe wrapper are in `sys`.
 
-// What must not happen at run time; tests may, so this is not in Cargo.toml.
+// Product code must not panic or exit. Tests may, so these lints are not in Cargo.toml.
 #![deny(
     clippy::exit,
     clippy::expect_used,

@@ -1,6 +1,7 @@
-//! The `cgview` command: a mount helper that becomes the daemon of its mount.
+//! The `cgview` command: parses the command line, mounts, and serves until a signal or an unmount.
+//! The only place that prints errors and sets the exit code.
 
-// What must not happen at run time; tests may, so this is not in Cargo.toml.
+// Product code must not panic or exit. Tests may, so these lints are not in Cargo.toml.
 #![deny(
     clippy::exit,
     clippy::expect_used,
@@ -19,8 +20,8 @@ use std::sync::Arc;
 use cgview::args::{self, Args, Command};
 use cgview::bpf::catalog::{Catalog, Follow};
 use cgview::bpf::load;
-use cgview::bpf::run::{Engine, Instance, Links, Settings, check};
-use cgview::daemon::{self, Side, drop_unneeded, logging};
+use cgview::bpf::run::{Engine, Links, OwnBpffs, Settings, check};
+use cgview::daemon::{self, Side, logging};
 use cgview::fs::{CgviewFs, Changes, Mounted, Mountpoint, Options, remount};
 use cgview::mirror::{Mirror, Version, find_cgroup2, open_source};
 use crossbeam_channel::{Receiver, bounded, select};
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
             if error.use_stderr() {
                 eprintln!("cgview: {}", args::complaint(&error));
             } else {
-                // Help and version are no failure.
+                // Help or version, for which clap has an exit code of 0.
                 let _ = error.print();
             }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
@@ -61,22 +62,25 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Check { object, json } => check_object(&object, json),
         Command::Mount(args) if args.foreground => {
             logging::to_stderr();
-            become_daemon()?;
-            let ending = ending()?;
+            set_up_process()?;
+            let signals = stop_signals()?;
             let parts = mount(&args)?;
             log::info!("mounted at {}", args.mountpoint.display());
-            wait(&parts.mounted, &ending);
+            wait_for_end(&parts.mounted, &signals);
             Ok(())
         }
         Command::Mount(args) => match daemon::background()? {
             Side::Command(result) => result.map_err(Into::into),
             Side::Daemon(starting) => {
                 logging::to_syslog();
-                let started = become_daemon().and_then(|()| Ok((ending()?, mount(&args)?)));
-                match started {
-                    Ok((ending, parts)) => {
+                let start = || {
+                    set_up_process()?;
+                    Ok::<_, Failure>((stop_signals()?, mount(&args)?))
+                };
+                match start() {
+                    Ok((signals, parts)) => {
                         starting.ready()?;
-                        wait(&parts.mounted, &ending);
+                        wait_for_end(&parts.mounted, &signals);
                     }
                     Err(error) => starting.failed(&error.to_string()),
                 }
@@ -86,20 +90,24 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// What a mount consists of, in the order in which it is taken down.
+/// The parts of a mount, in the order in which they are dropped.
 struct Parts {
     mounted: Mounted,
     _follow: Follow,
     _catalog: Arc<Catalog>,
 }
 
-/// What comes before any thread is started.
-fn become_daemon() -> Result<(), Failure> {
-    if !rustix::process::geteuid().is_root() {
-        return Err("only root can mount cgview (it loads BPF programs)".into());
+/// Checks for root, raises the limit of open files and drops capabilities. Has to run before the
+/// first thread starts, since capabilities belong to threads.
+fn set_up_process() -> Result<(), Failure> {
+    if !daemon::is_root() {
+        return Err("only root can mount cgview, which loads BPF programs; use sudo".into());
     }
-    drop_unneeded().map_err(|error| format!("drop capabilities: {error}"))?;
-    Ok(())
+    if let Err(error) = daemon::raise_open_files_limit() {
+        log::warn!("raise the soft limit of open files: {error}; some views may not load");
+    }
+    daemon::drop_unneeded_capabilities()
+        .map_err(|error| format!("drop capabilities: {error}").into())
 }
 
 fn mount(args: &Args) -> Result<Parts, Failure> {
@@ -109,7 +117,7 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
     };
     let source = open_source(&path)?;
     let mountpoint = Mountpoint::prepare(&args.mountpoint)?;
-    let instance = Instance::mount(mountpoint.path())?;
+    let bpffs = OwnBpffs::mount(mountpoint.path())?;
 
     let for_collectors = source.fd.try_clone()?;
     let changes = Changes::new();
@@ -119,7 +127,7 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
         ids_name_cgroups: source.version == Version::V2,
         max_sweep_bytes: args.max_snapshot_bytes,
     };
-    let engine = Engine::new(instance, Arc::clone(&links), for_collectors, settings)?;
+    let engine = Engine::new(bpffs, Arc::clone(&links), for_collectors, settings)?;
     let catalog = Arc::new(Catalog::new(engine));
     catalog.load_builtin(&args.builtin);
     let follow = Follow::start(Arc::clone(&catalog), args.view_dirs.clone())?;
@@ -143,7 +151,7 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
 }
 
 fn check_object(path: &Path, json: bool) -> Result<(), Failure> {
-    let elf = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let elf = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
     let manifest = check(&elf)?;
     let mut stdout = std::io::stdout().lock();
     if json {
@@ -159,24 +167,24 @@ fn check_object(path: &Path, json: bool) -> Result<(), Failure> {
     }
 }
 
-/// Gets a message when a signal asks for the end.
-fn ending() -> Result<Receiver<()>, Failure> {
+/// Receives a message at SIGTERM and SIGINT.
+fn stop_signals() -> Result<Receiver<()>, Failure> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let (send, receive) = bounded(1);
     std::thread::Builder::new()
         .name("cgview-signals".to_owned())
         .spawn(move || {
             for _ in signals.forever() {
-                // One message is enough, however many signals come.
+                // The channel is full if a message waits already, which is enough.
                 let _ = send.try_send(());
             }
         })?;
     Ok(receive)
 }
 
-fn wait(mounted: &Mounted, ending: &Receiver<()>) {
+fn wait_for_end(mounted: &Mounted, signals: &Receiver<()>) {
     select! {
         recv(mounted.ended()) -> _ => {}
-        recv(ending) -> _ => {}
+        recv(signals) -> _ => {}
     }
 }

@@ -1,23 +1,25 @@
-//! The libc calls that no safe crate wraps, one function each. The only `unsafe` of the crate.
+//! System calls and calls of libbpf that no safe crate wraps. All `unsafe` code of the crate is
+//! here, each operation with the fact that makes it sound.
 
 use std::ffi::{CStr, CString};
+use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::slice;
 use std::sync::OnceLock;
 
 use libbpf_sys::{
-    BPF_TRACE_ITER, bpf_iter_link_info, bpf_iter_link_info__bindgen_ty_2, bpf_link_create_opts,
-    bpf_test_run_opts,
+    BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_MAP_TYPE_ARRAY, BPF_TRACE_ITER, bpf_iter_link_info,
+    bpf_iter_link_info__bindgen_ty_2, bpf_link_create_opts, bpf_map_create_opts, bpf_test_run_opts,
 };
 
-/// Type of the file handles of kernfs (`FILEID_KERNFS`, include/linux/exportfs.h): the handle is
-/// the 64-bit node id, which for a directory of cgroupfs is the cgroup id.
+/// The type of kernfs file handles (`FILEID_KERNFS`, include/linux/exportfs.h). The handle is the
+/// 64-bit id of the node, which is the cgroup id for a directory of cgroupfs.
 const FILEID_KERNFS: libc::c_int = 0xfe;
 
-/// `struct file_handle` with the eight bytes of a kernfs handle.
+/// `struct file_handle` of open_by_handle_at(2), with the eight bytes of a kernfs handle.
 #[repr(C)]
 struct KernfsHandle {
     handle_bytes: libc::c_uint,
@@ -25,18 +27,22 @@ struct KernfsHandle {
     id: [u8; 8],
 }
 
-/// Opens the directory of the cgroup `id`, whatever its path is now.
+/// Opens the directory of the cgroup `id` by open_by_handle_at(2), at whatever path it is now.
 ///
-/// `on` is any open file of the same cgroupfs. Fails with `ESTALE` when that cgroup is gone, and
-/// never opens another cgroup: ids are not used twice. Needs `CAP_DAC_READ_SEARCH`.
-/// `open_by_handle_at(2)`; the handle's layout is fs/kernfs/mount.c `kernfs_encode_fh`.
+/// `on` is an open file of the same cgroupfs; `flags` are those of open(2). Needs
+/// `CAP_DAC_READ_SEARCH`. The layout of the handle is that of fs/kernfs/mount.c
+/// `kernfs_encode_fh`.
+///
+/// # Errors
+/// `ESTALE` if the cgroup is gone: an id is never used again. Else those of open_by_handle_at(2).
 pub fn open_cgroup_by_id(on: BorrowedFd<'_>, id: u64, flags: libc::c_int) -> io::Result<OwnedFd> {
     let mut handle = KernfsHandle {
         handle_bytes: 8,
         handle_type: FILEID_KERNFS,
         id: id.to_ne_bytes(),
     };
-    // SAFETY: the handle is a live `struct file_handle` whose `handle_bytes` is its payload's size.
+    // SAFETY: `handle` is a `struct file_handle` that outlives the call, and `handle_bytes` is the
+    // size of its `id`.
     let fd = unsafe {
         libc::open_by_handle_at(
             on.as_raw_fd(),
@@ -47,12 +53,16 @@ pub fn open_cgroup_by_id(on: BorrowedFd<'_>, id: u64, flags: libc::c_int) -> io:
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just made this descriptor, so nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Links an `iter/cgroup` program to one cgroup, or to the root of cgroup2, to be walked in
-/// `order` (`enum bpf_cgroup_iter_order`).
+/// Links an `iter/cgroup` program to a cgroup, or to the root of cgroup2 if `cgroup` is `None`.
+///
+/// `order` is an `enum bpf_cgroup_iter_order` (include/uapi/linux/bpf.h).
+///
+/// # Errors
+/// Those of bpf(2), `BPF_LINK_CREATE`.
 pub fn cgroup_iter_link(
     program: BorrowedFd<'_>,
     cgroup: Option<BorrowedFd<'_>>,
@@ -78,13 +88,19 @@ pub fn cgroup_iter_link(
     new_fd(fd)
 }
 
-/// A file whose reading runs the iterator once.
+/// Opens an iterator: reading the file to its end runs the linked program once.
+///
+/// # Errors
+/// Those of bpf(2), `BPF_ITER_CREATE`.
 pub fn iter_create(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    // SAFETY: the call takes a number and no memory of ours.
+    // SAFETY: the call reads and writes no memory of this process.
     new_fd(unsafe { libbpf_sys::bpf_iter_create(link.as_raw_fd()) })
 }
 
-/// Pins a BPF object at a path in bpffs.
+/// Pins a BPF link, map or program at a path in bpffs.
+///
+/// # Errors
+/// Those of bpf(2), `BPF_OBJ_PIN`, and an error if the path has a NUL byte.
 pub fn bpf_pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: `path` is a NUL-terminated string that outlives the call.
@@ -95,7 +111,11 @@ pub fn bpf_pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs a `syscall` program on a context that it may change; gives its return value.
+/// Runs a program of type `syscall` and returns its return value. The kernel copies `context` in,
+/// and copies it back with the changes of the program.
+///
+/// # Errors
+/// Those of bpf(2), `BPF_PROG_TEST_RUN`.
 pub fn run_syscall_program(program: BorrowedFd<'_>, context: &mut [u8]) -> io::Result<u32> {
     let mut options = bpf_test_run_opts {
         sz: size_of::<bpf_test_run_opts>() as libbpf_sys::size_t,
@@ -103,7 +123,8 @@ pub fn run_syscall_program(program: BorrowedFd<'_>, context: &mut [u8]) -> io::R
         ctx_size_in: u32::try_from(context.len()).map_err(io::Error::other)?,
         ..Default::default()
     };
-    // SAFETY: the kernel reads and writes `ctx_size_in` bytes at `ctx_in`, which `context` owns.
+    // SAFETY: `context` is borrowed mutably for the call, and the kernel reads and writes no more
+    // than its `ctx_size_in` bytes; the pointers to other buffers are null.
     let error =
         unsafe { libbpf_sys::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut options) };
     if error < 0 {
@@ -112,27 +133,56 @@ pub fn run_syscall_program(program: BorrowedFd<'_>, context: &mut [u8]) -> io::R
     Ok(options.retval)
 }
 
+/// The result of a call of libbpf that makes a descriptor or returns a negative errno.
 fn new_fd(fd: libc::c_int) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));
     }
-    // SAFETY: libbpf has just made this descriptor for us.
+    // SAFETY: callers pass the result of a call that makes a descriptor, so nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The values of a `BPF_F_MMAPABLE` array map, read-only.
+/// A BPF array map whose values are memory of this process too.
+///
+/// The map is made here, so only a program that was given it by [`MappedArray::as_fd`] can write
+/// to that memory. Run such a program in [`MappedArray::written_by`].
 pub struct MappedArray {
+    map: OwnedFd,
     start: *mut u8,
     size_bytes: usize,
 }
 
-// SAFETY: the mapping is plain memory that lives until the drop, whichever thread reads it.
+// SAFETY: the mapping belongs to the process, not to a thread, and `start` is used by `self` alone.
 unsafe impl Send for MappedArray {}
 
 impl MappedArray {
-    /// Maps the first `size_bytes` of the array's values.
-    pub fn new(map: BorrowedFd<'_>, size_bytes: usize) -> io::Result<MappedArray> {
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+    /// Makes a map of `values` values, `value_bytes` bytes each, all zero. The map can be put into
+    /// a map of maps whose inner maps have another number of values (`BPF_F_INNER_MAP`).
+    ///
+    /// # Errors
+    /// Those of bpf(2), `BPF_MAP_CREATE`, and of mmap(2).
+    pub fn new(values: u32, value_bytes: u32) -> io::Result<MappedArray> {
+        let options = bpf_map_create_opts {
+            sz: size_of::<bpf_map_create_opts>() as libbpf_sys::size_t,
+            map_flags: BPF_F_MMAPABLE | BPF_F_INNER_MAP,
+            ..Default::default()
+        };
+        let (name, key_bytes) = (c"cgview".as_ptr(), size_of::<u32>() as u32);
+        // SAFETY: the name is a static string, and `options` outlives the call.
+        let map = new_fd(unsafe {
+            libbpf_sys::bpf_map_create(
+                BPF_MAP_TYPE_ARRAY,
+                name,
+                key_bytes,
+                value_bytes,
+                values,
+                &raw const options,
+            )
+        })?;
+        // The kernel rounds the size of a value up (kernel/bpf/arraymap.c `array_map_alloc`).
+        let size_bytes =
+            (values as usize).saturating_mul((value_bytes as usize).next_multiple_of(8));
+        // SAFETY: a new mapping at an address of the kernel's choice replaces no memory of ours.
         let start = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -147,42 +197,59 @@ impl MappedArray {
             return Err(io::Error::last_os_error());
         }
         Ok(MappedArray {
+            map,
             start: start.cast(),
             size_bytes,
         })
     }
 
-    /// The bytes as they are. Nobody may run a program that writes them meanwhile: the array's
-    /// owner lends it to one sweep at a time.
+    /// Calls `run`, which runs a program that writes to the map. The exclusive borrow ensures that
+    /// no slice of the values exists meanwhile.
+    pub fn written_by<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        run()
+    }
+
+    /// The values.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, writable too, and `self` is borrowed by nobody else.
+        // SAFETY: `new` has mapped `size_bytes` bytes for reading and writing until the drop. The
+        // slice borrows `self` exclusively: there is no other slice, and no program writes, since
+        // those that know the map run in `written_by`.
         unsafe { slice::from_raw_parts_mut(self.start, self.size_bytes) }
+    }
+}
+
+impl AsFd for MappedArray {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.map.as_fd()
     }
 }
 
 impl Drop for MappedArray {
     fn drop(&mut self) {
-        // SAFETY: exactly the mapping made in `new`; no borrow of it outlives `self`.
+        // SAFETY: `new` has made exactly this mapping, and slices of it borrow `self`.
         unsafe { libc::munmap(self.start.cast(), self.size_bytes) };
     }
 }
 
-/// Who gets libbpf's warnings.
+/// The function that takes libbpf's warnings.
 static ON_WARNING: OnceLock<fn(&[u8])> = OnceLock::new();
 
-/// Gives every warning of libbpf to `take`, with whatever bytes it quotes of the object: the
-/// `set_print` of libbpf-rs ends the process where those are not UTF-8. The first one stays.
+/// Makes libbpf pass its warnings to `take` and print nothing. The first `take` stays.
+///
+/// A warning is bytes, since it quotes names of the object: where they are not UTF-8, the
+/// `set_print` of libbpf-rs panics.
 pub fn on_libbpf_warning(take: fn(&[u8])) {
     let _ = ON_WARNING.set(take);
     #[expect(
         clippy::missing_transmute_annotations,
         reason = "bindgen's va_list differs between platforms"
     )]
-    // SAFETY: a `va_list` argument is passed as a pointer on every platform of libbpf-rs, which
-    // relies on the same; bindgen's name for it differs.
+    // SAFETY: `print` differs from the type of the callback in the last argument only, which is
+    // passed as a pointer on all platforms of libbpf-rs, however bindgen declares a `va_list`.
     let callback: libbpf_sys::libbpf_print_fn_t =
         unsafe { Some(std::mem::transmute(print as *const ())) };
-    // SAFETY: the callback lives as long as the process and is for use by any thread.
+    // SAFETY: the callback is a static function that any thread may call, and libbpf exchanges it
+    // atomically.
     unsafe { libbpf_sys::libbpf_set_print(callback) };
 }
 
@@ -194,7 +261,7 @@ extern "C" fn print(
     if level == libbpf_sys::LIBBPF_WARN
         && let Some(take) = ON_WARNING.get()
     {
-        // SAFETY: libbpf passes a format and the arguments that belong to it.
+        // SAFETY: libbpf calls this with a format and the arguments of that format.
         if let Ok(message) = unsafe { vsprintf::vsprintf_raw(format, arguments) } {
             take(&message);
         }
@@ -202,17 +269,22 @@ extern "C" fn print(
     0
 }
 
-/// Which side of a fork this is.
+/// The process that runs after [`fork`].
 pub enum Forked {
-    /// The process that called.
+    /// The process that called it.
     Parent,
-    /// The new one.
+    /// The new process.
     Child,
 }
 
-/// Forks; to be called before the process has a second thread.
+/// Forks this process, which must have one thread.
+///
+/// # Errors
+/// Those of fork(2) and of reading /proc/self/task, and an error if there is a second thread.
 pub fn fork() -> io::Result<Forked> {
-    // SAFETY: with one thread the child is a full copy in which no lock is held by another.
+    require_one_thread()?;
+    // SAFETY: no other thread exists or can start, so the child is a full copy in which no lock is
+    // held by a thread that it does not have.
     match unsafe { libc::fork() } {
         0 => Ok(Forked::Child),
         pid if pid > 0 => Ok(Forked::Parent),
@@ -220,23 +292,72 @@ pub fn fork() -> io::Result<Forked> {
     }
 }
 
-/// Closes the file descriptors from `first` on; to be called before the process has opened any.
-pub fn close_inherited(first: libc::c_uint) -> io::Result<()> {
-    // SAFETY: nothing in this process owns one of them yet.
-    match unsafe { libc::close_range(first, libc::c_uint::MAX, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+/// Closes the descriptors above the standard streams that this process has inherited: those
+/// without close-on-exec. The process must have one thread.
+///
+/// # Errors
+/// Those of reading /proc/self/task and /proc/self/fd, and an error if there is a second thread.
+pub fn close_inherited() -> io::Result<()> {
+    require_one_thread()?;
+    let mut descriptors = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        descriptors.extend(
+            name.to_str()
+                .and_then(|name| name.parse::<libc::c_int>().ok()),
+        );
+    }
+    for descriptor in descriptors {
+        // SAFETY: F_GETFD changes nothing, and a number that is no descriptor is an error.
+        let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
+        if descriptor <= libc::STDERR_FILENO || flags < 0 || flags & libc::FD_CLOEXEC != 0 {
+            continue;
+        }
+        // SAFETY: std, libbpf and this crate open every descriptor with close-on-exec, so nothing
+        // in this process owns one that survived the exec.
+        unsafe { libc::close(descriptor) };
+    }
+    Ok(())
+}
+
+/// Only this thread can start another one, so what holds here holds until it does.
+fn require_one_thread() -> io::Result<()> {
+    match fs::read_dir("/proc/self/task")?.count() {
+        1 => Ok(()),
+        threads => Err(io::Error::other(format!(
+            "the process has {threads} threads, and may have one only"
+        ))),
     }
 }
 
-/// Sends a line to the system log; where there is none, it is dropped.
+/// Sends a line to the system log, from the facility `LOG_DAEMON`. It is lost where no log runs.
 pub fn syslog(priority: libc::c_int, line: &CStr) {
-    // SAFETY: both are NUL-terminated strings, and the format takes exactly this one argument.
+    // SAFETY: both strings outlive the call, and the format takes this one string. syslog(3) locks
+    // and checks the priority itself.
     unsafe { libc::syslog(libc::LOG_DAEMON | priority, c"%s".as_ptr(), line.as_ptr()) };
 }
 
-/// Names this process in the system log.
+/// Sets the name of this process in the system log.
 pub fn open_syslog(name: &'static CStr) {
-    // SAFETY: the log keeps the pointer, and the string lives as long as the process.
+    // SAFETY: the C library keeps the pointer, and the string is static.
     unsafe { libc::openlog(name.as_ptr(), libc::LOG_PID, libc::LOG_DAEMON) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn a_process_with_two_threads_neither_forks_nor_closes_descriptors() {
+        // The harness may run this test on the only thread.
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let second = thread::spawn(move || ended.recv());
+        let forked = fork();
+        let closed = close_inherited();
+        drop(end);
+        let _ = second.join();
+        assert!(forked.is_err_and(|error| error.to_string().contains("threads")));
+        assert!(closed.is_err_and(|error| error.to_string().contains("threads")));
+    }
 }

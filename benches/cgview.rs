@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use cgview::bpf::BUILTIN;
 use cgview::bpf::load;
-use cgview::bpf::run::{ARGUMENT, Engine, Instance, Links, LoadedObject, Settings};
+use cgview::bpf::run::{ARGUMENT, Engine, Links, LoadedObject, OwnBpffs, Settings};
 use common::{FixtureCgroup, FixtureDir, MountedCgview};
 use null::NullMount;
 
@@ -319,14 +319,14 @@ struct OwnEngine {
 impl OwnEngine {
     fn new(root: &Path) -> OwnEngine {
         let dir = FixtureDir::new("engine");
-        let instance = Instance::mount(dir.path()).expect("mount bpffs");
+        let bpffs = OwnBpffs::mount(dir.path()).expect("mount bpffs");
         let settings = Settings {
             ids_name_cgroups: true,
             max_sweep_bytes: usize::MAX,
         };
         let links = Arc::new(Links::new(std::num::NonZeroUsize::MIN));
         let source = File::open(root).expect("open the root").into();
-        let engine = Engine::new(instance, links, source, settings).expect("make an engine");
+        let engine = Engine::new(bpffs, links, source, settings).expect("make an engine");
         let (name, elf) = BUILTIN
             .iter()
             .find(|(name, _)| *name == "stats")

@@ -1,5 +1,5 @@
-//! Going to the background: the command returns when the mount answers, or with the reason why
-//! there is none.
+//! Going to the background: the command waits for its child, the daemon, until the mount answers
+//! or has failed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -12,36 +12,36 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::sys::{Forked, close_inherited, fork};
 
-/// Which process this is after [`background`].
+/// The process that [`background`] returns in.
 pub enum Side {
-    /// The command: it has to end with this result, an error being ready to print.
+    /// The command. The daemon has started, or this is why it has not.
     Command(Result<(), String>),
-    /// The daemon: it has to tell how its start went.
+    /// The daemon, which has to report how its start went.
     Daemon(Starting),
 }
 
-/// A daemon's way to tell the command that it is ready or why it is not.
+/// The daemon's end of the pipe to the command. `+` means ready, `-` and a text is the error, and
+/// the end of the file without either means that the daemon has died.
 pub struct Starting {
     pipe: File,
 }
 
-/// Forks. To be called before any thread is started and any file opened: what the caller of the
-/// command has open beside the standard streams is none of the daemon's business.
+/// Forks into the command and the daemon. In the command, returns when the daemon has reported.
+///
+/// Closes the descriptors that the caller of the command left open, except the standard streams.
 ///
 /// # Errors
-/// When there can be no pipe or no process.
+/// Those of pipe(2) and fork(2), and an error if the process has a second thread.
 pub fn background() -> io::Result<Side> {
-    close_inherited(3)?;
+    close_inherited()?;
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
     match fork()? {
         Forked::Parent => {
             drop(write);
-            Ok(Side::Command(wait(read)))
+            Ok(Side::Command(wait_for_report(read)))
         }
         Forked::Child => {
             drop(read);
-            // It fails for the leader of a session only, which a new process is not.
-            let _ = setsid();
             Ok(Side::Daemon(Starting {
                 pipe: File::from(write),
             }))
@@ -49,25 +49,27 @@ pub fn background() -> io::Result<Side> {
     }
 }
 
-/// The daemon's word: an empty message is success, and none at all a crash.
-fn wait(read: OwnedFd) -> Result<(), String> {
-    let mut message = Vec::new();
-    if let Err(error) = File::from(read).read_to_end(&mut message) {
+fn wait_for_report(read: OwnedFd) -> Result<(), String> {
+    let mut report = Vec::new();
+    if let Err(error) = File::from(read).read_to_end(&mut report) {
         return Err(format!("wait for the daemon: {error}"));
     }
-    match message.split_first() {
+    match report.split_first() {
         Some((b'+', _)) => Ok(()),
         Some((_, reason)) => Err(String::from_utf8_lossy(reason).into_owned()),
-        None => Err("the daemon ended before the mount was there".to_owned()),
+        None => Err("the daemon died before the mount was ready; use -f to see why".to_owned()),
     }
 }
 
 impl Starting {
-    /// The mount answers: the command ends, and the standard streams that it has from its caller
-    /// are let go, or `$(mount ...)` would wait for the daemon.
+    /// Reports that the mount answers, and detaches from the caller of the command.
+    ///
+    /// The standard streams become /dev/null, since `$(mount ...)` waits until they are closed. The
+    /// working directory becomes `/`. The session is left only now: while an automount point is
+    /// mounted on, autofs lets pass only the process group that systemd runs mount(8) in.
     ///
     /// # Errors
-    /// When the streams cannot be replaced.
+    /// Those of opening /dev/null and of write(2). It is no error if the command is gone.
     pub fn ready(mut self) -> io::Result<()> {
         let null = OpenOptions::new()
             .read(true)
@@ -77,17 +79,20 @@ impl Starting {
         dup2_stdout(&null)?;
         dup2_stderr(&null)?;
         rustix::process::chdir("/")?;
-        self.tell(b"+")
+        // Fails only for the leader of a process group, which a forked process is not.
+        let _ = setsid();
+        self.report(b"+")
     }
 
-    /// There is no mount.
+    /// Reports why there is no mount.
     pub fn failed(mut self, reason: &str) {
-        // If the command is gone too, nobody is left to be told.
-        let _ = self.tell(format!("-{reason}").as_bytes());
+        if let Err(error) = self.report(format!("-{reason}").as_bytes()) {
+            log::error!("{reason} (not reported to the command: {error})");
+        }
     }
 
-    fn tell(&mut self, message: &[u8]) -> io::Result<()> {
-        match self.pipe.write_all(message) {
+    fn report(&mut self, report: &[u8]) -> io::Result<()> {
+        match self.pipe.write_all(report) {
             Err(error) if error.raw_os_error() == Some(Errno::PIPE.raw_os_error()) => Ok(()),
             other => other,
         }

@@ -1,4 +1,4 @@
-//! Where log lines go: standard error in the foreground, else the system log.
+//! Where log lines go: to standard error in the foreground, else to the system log.
 
 use std::ffi::{CStr, CString};
 
@@ -11,12 +11,12 @@ const NAME: &CStr = c"cgview";
 struct ToStderr;
 struct ToSyslog;
 
-/// Logs to standard error, from here on.
+/// Logs to standard error. Call this or [`to_syslog`] once; later calls have no effect.
 pub fn to_stderr() {
     start(&ToStderr);
 }
 
-/// Logs to the system log, from here on.
+/// Logs to the system log by syslog(3), from the facility `LOG_DAEMON`.
 pub fn to_syslog() {
     sys::open_syslog(NAME);
     start(&ToSyslog);

@@ -1,4 +1,4 @@
-//! Giving up what root can do and cgview never does.
+//! The capabilities of the daemon: those of root that cgview uses.
 
 use rustix::io::Errno;
 use rustix::thread::{
@@ -6,9 +6,9 @@ use rustix::thread::{
     set_capabilities, set_no_new_privs,
 };
 
-/// Mounting and BPF's file system; loading programs (`BPF`, `PERFMON`, and `NET_ADMIN` for those
-/// that see packets); opening cgroups by id; addresses in /proc/kallsyms for libbpf; and writing
-/// where only root may, for mountpoints and object directories of other owners.
+/// `SYS_ADMIN` mounts; `BPF`, `PERFMON` and `NET_ADMIN` load programs, the last those that see
+/// packets; `DAC_READ_SEARCH` opens cgroups by id; `DAC_OVERRIDE` uses mountpoints and object
+/// directories of other owners; `SYSLOG` reads the addresses in /proc/kallsyms for libbpf.
 const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::BPF)
     .union(CapabilitySet::PERFMON)
@@ -17,16 +17,24 @@ const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::SYSLOG);
 
-/// Keeps only what is needed, for this process and the loaders that it starts. To be called before
-/// any thread is started: capabilities belong to threads.
+/// Whether the effective user is root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Drops the capabilities that cgview does not use, for this process and the loaders that it
+/// starts.
+///
+/// Call it before a second thread starts: a thread has capabilities, and passes them to those that
+/// it starts. See capabilities(7).
 ///
 /// # Errors
-/// The kernel's, which a process that has the rights to mount does not get.
-pub fn drop_unneeded() -> rustix::io::Result<()> {
-    // A new program of uid 0 would get all capabilities in this set back.
+/// Those of prctl(2) and capset(2).
+pub fn drop_unneeded_capabilities() -> rustix::io::Result<()> {
+    // An exec by uid 0 regains every capability that stays in the bounding set.
     for capability in CapabilitySet::all().difference(NEEDED).iter() {
         match remove_capability_from_bounding_set(capability) {
-            // One that this kernel does not know yet.
+            // EINVAL: this kernel does not have the capability.
             Ok(()) | Err(Errno::INVAL) => {}
             Err(error) => return Err(error),
         }

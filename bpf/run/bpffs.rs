@@ -1,6 +1,8 @@
-//! The daemon's own bpffs: everything that it has in the kernel is pinned there, so that unmounting
-//! it frees all of it, also after a crash. It is named after the mountpoint, with a number if a
-//! daemon that has been unmounted from there still ends, or serves files that are still open.
+//! The daemon's own bpffs. Everything that the daemon has in the kernel is pinned there, so that
+//! unmounting it frees all of it, also after a crash.
+//!
+//! It lies in /run/cgview under the escaped path of the mountpoint. A number follows if an earlier
+//! daemon that was unmounted from there has not ended yet, or still serves open files.
 
 use std::fs;
 use std::io;
@@ -15,71 +17,70 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::bpf::Error;
 
-/// Where the instances are.
 const RUN_DIR: &str = "/run/cgview";
 
-/// Most daemons that may have been mounted at one place and still be there.
-const MOST: usize = 64;
+const MAX_PER_MOUNTPOINT: usize = 64;
 
-/// How long a daemon that ends gets to be done with its instance.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for an earlier daemon that may be ending, before a number is used.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `BPF_FS_MAGIC` (include/uapi/linux/magic.h).
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 
-/// A mounted bpffs that belongs to one daemon; unmounted and removed on drop.
+/// A mounted bpffs that this daemon alone uses. Dropping it unmounts and removes it.
 #[derive(Debug)]
-pub struct Instance {
+pub struct OwnBpffs {
     dir: PathBuf,
     lock_path: PathBuf,
     _lock: OwnedFd,
 }
 
-impl Instance {
-    /// Mounts an instance for a mountpoint, after removing what crashed daemons have left there.
+impl OwnBpffs {
+    /// Mounts a bpffs for the daemon of a mountpoint, and removes those that crashed daemons of
+    /// the same mountpoint have left.
     ///
     /// # Errors
-    /// [`Error::InUse`] when too many living daemons have one, else [`Error::Bpffs`].
-    pub fn mount(mountpoint: &Path) -> Result<Instance, Error> {
+    /// [`Error::InUse`] if 64 daemons of that mountpoint still run, else [`Error::Bpffs`].
+    pub fn mount(mountpoint: &Path) -> Result<OwnBpffs, Error> {
         let name = escape(mountpoint);
         let mut free = None;
-        let deadline = Instant::now() + PATIENCE;
-        for number in 0..MOST {
-            // No name has a dot by itself.
-            let suffix = if number == 0 {
-                String::new()
-            } else {
-                format!(".{number}")
+        let deadline = Instant::now() + END_TIMEOUT;
+        for number in 0..MAX_PER_MOUNTPOINT {
+            // An escaped name has no dot, so this is never the name for another mountpoint.
+            let suffix = match number {
+                0 => String::new(),
+                _ => format!(".{number}"),
             };
             let dir = Path::new(RUN_DIR).join(format!("{name}{suffix}"));
-            let stale = dir.exists();
-            if !stale && free.is_some() {
+            let is_left = dir.exists();
+            if !is_left && free.is_some() {
                 continue;
             }
             let lock_path = Path::new(RUN_DIR).join(format!("{name}{suffix}.lock"));
-            if let Some(lock) = lock(&lock_path, deadline)? {
-                let instance = Instance {
-                    dir,
-                    lock_path,
-                    _lock: lock,
-                };
-                if stale {
-                    instance
-                        .clean()
-                        .map_err(instance.failed("clean the stale bpffs at"))?;
-                }
-                // Those that are not needed go by being dropped.
-                free.get_or_insert(instance);
+            let Some(lock) = lock(&lock_path, deadline)? else {
+                continue;
+            };
+            let bpffs = OwnBpffs {
+                dir,
+                lock_path,
+                _lock: lock,
+            };
+            if is_left {
+                bpffs
+                    .clean()
+                    .map_err(bpffs.failed("remove the bpffs of a crashed daemon,"))?;
             }
+            // A second free one is dropped, which removes its lock.
+            free.get_or_insert(bpffs);
         }
-        let instance = free.ok_or_else(|| Error::InUse {
+        let bpffs = free.ok_or_else(|| Error::InUse {
             mountpoint: mountpoint.to_owned(),
         })?;
-        instance.fill()?;
-        Ok(instance)
+        bpffs.make()?;
+        Ok(bpffs)
     }
 
-    fn fill(&self) -> Result<(), Error> {
+    fn make(&self) -> Result<(), Error> {
         fs::create_dir(&self.dir).map_err(self.failed("create"))?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         mount("cgview", &self.dir, "bpf", flags, c"mode=0700")
@@ -102,9 +103,9 @@ impl Instance {
 
     fn clean(&self) -> io::Result<()> {
         while is_bpffs(&self.dir) {
-            // A copy of the mount in another namespace would keep the pins alive.
-            remove_objects(&self.dir)?;
-            unmount(&self.dir, UnmountFlags::DETACH)?;
+            // The pins go first: a copy of the mount in another mount namespace would keep them.
+            remove_pins(&self.dir)?;
+            unmount(&self.dir, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?;
         }
         match fs::remove_dir(&self.dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -113,12 +114,12 @@ impl Instance {
     }
 }
 
-impl Drop for Instance {
+impl Drop for OwnBpffs {
     fn drop(&mut self) {
         if let Err(error) = self.clean() {
             log::warn!("remove the bpffs at {}: {error}", self.dir.display());
         }
-        // While the lock is still held. The directory of all may be another daemon's too.
+        // The lock goes while it is held. RUN_DIR goes if no other daemon uses it.
         let _ = fs::remove_file(&self.lock_path);
         let _ = fs::remove_dir(RUN_DIR);
     }
@@ -128,9 +129,9 @@ fn is_bpffs(dir: &Path) -> bool {
     statfs(dir).is_ok_and(|fs| fs.f_type as u64 & 0xffff_ffff == BPF_FS_MAGIC)
 }
 
-/// Removes the objects' directories; what else there is has the kernel put there by itself
-/// (CONFIG_BPF_PRELOAD), and refuses to remove.
-fn remove_objects(dir: &Path) -> io::Result<()> {
+/// Removes the objects' directories. The files beside them were made by the kernel
+/// (CONFIG_BPF_PRELOAD), which does not allow their removal.
+fn remove_pins(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
@@ -140,7 +141,7 @@ fn remove_objects(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The lock, unless a living daemon has it and keeps it.
+/// Takes the lock; `None` if a daemon holds it beyond the deadline.
 fn lock(path: &Path, deadline: Instant) -> Result<Option<OwnedFd>, Error> {
     let failed = |error: Errno| Error::Bpffs {
         path: path.to_owned(),
@@ -155,7 +156,7 @@ fn lock(path: &Path, deadline: Instant) -> Result<Option<OwnedFd>, Error> {
         })?;
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = match open(path, flags, Mode::RUSR | Mode::WUSR) {
-            // A daemon that has just ended was the last to need the directory.
+            // Another daemon has removed RUN_DIR at its end.
             Err(Errno::NOENT) => continue,
             opened => opened.map_err(failed)?,
         };
@@ -168,7 +169,7 @@ fn lock(path: &Path, deadline: Instant) -> Result<Option<OwnedFd>, Error> {
             }
             Err(error) => return Err(failed(error)),
         }
-        // The daemon that has just ended removes the name: then this is the lock of nothing.
+        // A daemon that has just ended may have removed the name of this file.
         let locked = fstat(&file).map_err(failed)?;
         if rustix::fs::stat(path).is_ok_and(|now| now.st_ino == locked.st_ino) {
             return Ok(Some(file));
@@ -176,13 +177,13 @@ fn lock(path: &Path, deadline: Instant) -> Result<Option<OwnedFd>, Error> {
     }
 }
 
-/// A path as one file name: systemd's way (`-` for `/`, others escaped), without dots, which
-/// bpffs and the lock's suffix reserve. A name that would be too long ends in a hash.
+/// Escapes a path into one file name as systemd does: `-` for `/`, `\xNN` for other bytes. Dots are
+/// escaped too, since bpffs reserves them. A name that would be too long is cut, and ends in a hash.
 fn escape(path: &Path) -> String {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     use std::os::unix::ffi::OsStrExt as _;
 
-    const LONGEST: usize = 200;
+    const MAX_BYTES: usize = 200;
     let mut name = String::new();
     for byte in path.as_os_str().as_bytes().iter().skip(1) {
         match byte {
@@ -191,10 +192,10 @@ fn escape(path: &Path) -> String {
             _ => name.push_str(&format!("\\x{byte:02x}")),
         }
     }
-    if name.len() > LONGEST {
+    if name.len() > MAX_BYTES {
         let mut hasher = DefaultHasher::new();
         path.hash(&mut hasher);
-        name.truncate(LONGEST);
+        name.truncate(MAX_BYTES);
         name.push_str(&format!("-{:016x}", hasher.finish()));
     }
     name

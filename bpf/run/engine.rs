@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use libbpf_rs::Program;
 use rustix::io::{FdFlags, fcntl_setfd};
 
-use super::Instance;
+use super::OwnBpffs;
 use super::links::Links;
 use super::loader::{self, Target};
 use super::sweep::Sweeper;
@@ -22,7 +22,7 @@ use crate::sys;
 
 /// Loads objects into the own bpffs.
 pub struct Engine {
-    bpffs: Instance,
+    bpffs: OwnBpffs,
     links: Arc<Links>,
     source: OwnedFd,
     settings: Settings,
@@ -46,7 +46,7 @@ impl Engine {
     /// # Errors
     /// When the descriptor cannot be passed on to loaders.
     pub fn new(
-        bpffs: Instance,
+        bpffs: OwnBpffs,
         links: Arc<Links>,
         source: OwnedFd,
         settings: Settings,

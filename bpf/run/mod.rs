@@ -10,7 +10,7 @@ mod swept;
 mod totals;
 mod view;
 
-pub use bpffs::Instance;
+pub use bpffs::OwnBpffs;
 pub use engine::{Engine, Settings, check};
 pub use links::{LinkCounts, Links};
 pub use loader::ARGUMENT;

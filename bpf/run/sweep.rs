@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, MapHandle, MapType, Program};
+use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, MapHandle, Program};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::swept::{HEADER_BYTES, Swept, u64_at};
@@ -53,7 +53,7 @@ enum How {
 #[derive(Default)]
 struct Array {
     capacity: usize,
-    shared: Option<(MapHandle, MappedArray)>,
+    shared: Option<MappedArray>,
 }
 
 /// Why a sweep has no result.
@@ -176,10 +176,10 @@ impl Sweeper {
                 *array = self.allocate((roomy + roomy / 8).min(max_cgroups))?;
             }
             array.reset(self.element_bytes);
-            match &self.how {
-                How::Css(program) => css(program.as_fd(), root)?,
-                How::Walk(program) => walk(program.as_fd(), directory)?,
-            }
+            array.written_by(|| match &self.how {
+                How::Css(program) => css(program.as_fd(), root),
+                How::Walk(program) => walk(program.as_fd(), directory),
+            })?;
             let found = usize::try_from(u64_at(array.bytes_mut(), 0)).unwrap_or(usize::MAX);
             if found <= array.capacity {
                 return Ok(found);
@@ -194,26 +194,16 @@ impl Sweeper {
 
     /// Makes an array with room for `capacity` cgroups and lets the programs find it.
     fn allocate(&self, capacity: usize) -> Result<Array, Failure> {
-        let options = libbpf_sys::bpf_map_create_opts {
-            sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
-            map_flags: libbpf_sys::BPF_F_MMAPABLE | libbpf_sys::BPF_F_INNER_MAP,
-            ..Default::default()
-        };
         let too_big = |_| Failure::TooBig;
-        let inner = MapHandle::create(
-            MapType::Array,
-            Some("cgview"),
-            4,
-            u32::try_from(self.element_bytes).map_err(too_big)?,
+        let mapped = MappedArray::new(
             u32::try_from(capacity + 1).map_err(too_big)?,
-            &options,
+            u32::try_from(self.element_bytes).map_err(too_big)?,
         )?;
-        let fd = inner.as_fd().as_raw_fd().to_ne_bytes();
+        let fd = mapped.as_fd().as_raw_fd().to_ne_bytes();
         self.outer.update(&0u32.to_ne_bytes(), &fd, MapFlags::ANY)?;
-        let mapped = MappedArray::new(inner.as_fd(), (capacity + 1) * self.element_bytes)?;
         Ok(Array {
             capacity,
-            shared: Some((inner, mapped)),
+            shared: Some(mapped),
         })
     }
 }
@@ -229,7 +219,14 @@ fn lock<'a>(array: &'a Mutex<Array>, view: &str) -> Result<MutexGuard<'a, Array>
 impl Array {
     fn bytes_mut(&mut self) -> &mut [u8] {
         let shared = self.shared.as_mut();
-        shared.map_or(&mut [], |(_, mapped)| mapped.bytes_mut())
+        shared.map_or(&mut [], MappedArray::bytes_mut)
+    }
+
+    fn written_by<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        match &mut self.shared {
+            Some(mapped) => mapped.written_by(run),
+            None => run(),
+        }
     }
 
     /// Element 0 holds the count; the programs add to it.

@@ -1,5 +1,5 @@
-//! The end of a FUSE connection that unmounting alone does not end, because somebody still has a
-//! file of it open.
+//! Ends a FUSE connection that outlives its unmount, because a file of it is open or another mount
+//! namespace has a copy of the mount.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,18 +7,20 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
-/// Ends the connection of the FUSE file system with this device number, `0:minor`: its requests
-/// and those to come fail, and its daemon reads an end.
+/// Aborts the connection of the FUSE file system with the device number `device`, `0:minor`.
+///
+/// All requests fail from then on, with `ECONNABORTED` or `ENOTCONN`, and the daemon reads the end
+/// of the session. The control file is documented in Documentation/filesystems/fuse/fuse.rst.
 ///
 /// # Errors
-/// The kernel's; a connection that is gone already is none.
+/// Those of mounting and writing the control file. It is no error if the connection has ended.
 pub(super) fn abort(device: &str) -> io::Result<()> {
-    let Some((_, number)) = device.split_once(':') else {
+    let Some((_, minor)) = device.split_once(':') else {
         return Ok(());
     };
     match openat(
-        control()?,
-        format!("{number}/abort"),
+        fusectl()?,
+        format!("{minor}/abort"),
         OFlags::WRONLY | OFlags::CLOEXEC,
         Mode::empty(),
     ) {
@@ -28,8 +30,9 @@ pub(super) fn abort(device: &str) -> io::Result<()> {
     }
 }
 
-/// FUSE's control file system, wherever or whether it is mounted.
-fn control() -> io::Result<OwnedFd> {
+/// A mount of FUSE's control file system for this process alone, so that it need not be mounted
+/// at /sys/fs/fuse/connections.
+fn fusectl() -> io::Result<OwnedFd> {
     let context = fsopen("fusectl", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&context)?;
     let flags = MountAttrFlags::MOUNT_ATTR_NOSUID

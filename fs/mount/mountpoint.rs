@@ -1,0 +1,118 @@
+//! The directory to mount on: what mount(8) does not check, and what an earlier daemon left there.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open, statvfs};
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
+
+use crate::mounts;
+
+use super::{MountError, TYPE, cgview_at};
+
+/// How long the daemon of a FUSE file system that is mounted there may take for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A directory that is ready to be mounted on.
+#[derive(Debug)]
+pub struct Mountpoint {
+    pub(super) path: PathBuf,
+}
+
+impl Mountpoint {
+    /// Checks the directory, and detaches the mount of a cgview whose daemon is gone.
+    ///
+    /// Blocks for 5 s at most when another daemon does not answer.
+    ///
+    /// # Errors
+    /// [`MountError::Mountpoint`], [`MountError::NotADirectory`], [`MountError::AlreadyMounted`],
+    /// [`MountError::Detach`], [`MountError::ForeignDead`] or [`MountError::NoAnswer`].
+    pub fn prepare(path: &Path) -> Result<Mountpoint, MountError> {
+        let path = canonicalize(path)?;
+        while let Some(mount) = mounts::at(&path).map_err(MountError::mountpoint(&path))? {
+            let is_cgview = mount.kind == TYPE;
+            let daemon = Daemon::ask(&path, &mount.kind).map_err(MountError::mountpoint(&path))?;
+            match daemon {
+                Daemon::Gone if is_cgview => {
+                    unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+                        .map_err(|error| MountError::Detach(path.clone(), error.into()))?;
+                }
+                Daemon::Gone => return Err(MountError::ForeignDead(path, mount.kind)),
+                Daemon::Silent => return Err(MountError::NoAnswer(path, mount.kind)),
+                Daemon::Answers if is_cgview => return Err(MountError::AlreadyMounted(path)),
+                Daemon::Answers => break,
+            }
+        }
+        Ok(Mountpoint { path })
+    }
+
+    /// The canonical path of the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The canonical path of a directory. Unlike realpath(3), asks no FUSE daemon of a mount there:
+/// with `O_PATH` the kernel does not open the file.
+pub(super) fn canonicalize(path: &Path) -> Result<PathBuf, MountError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = match open(path, flags, Mode::empty()) {
+        Err(Errno::NOTDIR) => return Err(MountError::NotADirectory(path.to_owned())),
+        opened => opened.map_err(|error| MountError::mountpoint(path)(error.into()))?,
+    };
+    fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))
+        .map_err(MountError::mountpoint(path))
+}
+
+/// What became of the daemon of a mount.
+enum Daemon {
+    /// It answers, or the file system needs none.
+    Answers,
+    /// It has closed the FUSE device without unmounting.
+    Gone,
+    /// It has not answered within [`ANSWER_TIMEOUT`].
+    Silent,
+}
+
+impl Daemon {
+    /// Asks the daemon by statvfs(2), which no cache answers. The thread that asks ends with the
+    /// process at the latest.
+    fn ask(path: &Path, kind: &str) -> io::Result<Daemon> {
+        if !kind.starts_with("fuse") {
+            return Ok(Daemon::Answers);
+        }
+        let (send, receive) = bounded(1);
+        let path = path.to_owned();
+        thread::Builder::new()
+            .name("cgview-statvfs".to_owned())
+            .spawn(move || send.send(statvfs(&path).map(drop)))?;
+        Ok(match receive.recv_timeout(ANSWER_TIMEOUT) {
+            Ok(Err(Errno::NOTCONN | Errno::CONNABORTED)) => Daemon::Gone,
+            Ok(_) => Daemon::Answers,
+            Err(_) => Daemon::Silent,
+        })
+    }
+}
+
+/// Locks the directory itself while a cgview is mounted on it: the kernel would stack the mounts of
+/// two commands that run at once. `None`: its file system has no locks.
+pub(super) fn lock_mountpoint(path: &Path) -> Result<Option<OwnedFd>, MountError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = open(path, flags, Mode::empty())
+        .map_err(|error| MountError::mountpoint(path)(error.into()))?;
+    let lock = match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Some(directory),
+        Err(Errno::WOULDBLOCK) => return Err(MountError::AlreadyMounted(path.to_owned())),
+        Err(_) => None,
+    };
+    if cgview_at(path)?.is_some() {
+        return Err(MountError::AlreadyMounted(path.to_owned()));
+    }
+    Ok(lock)
+}
