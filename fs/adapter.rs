@@ -1,4 +1,4 @@
-//! FUSE's protocol: calls the file system and replies. Each failure is logged here, once.
+//! The FUSE protocol: calls the file system and replies. Each failure is logged here, once.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,76 +9,92 @@ use fuser::{
     BsdFileFlags, Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
     InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, PollEvents, PollFlags,
     PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyIoctl, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
-    TimeOrNow, WriteFlags,
+    ReplyEntry, ReplyIoctl, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyXattr, Request, TimeOrNow,
 };
 
-use super::errno::Error;
-use super::open::{Caller, Handle};
-use super::{CgviewFs, Found, attr};
+use super::CgviewFs;
+use super::attr::{Attributes, ENTRY_TTL};
+use super::errno::{Error, Subject};
+use super::open::Caller;
 
-/// Ids are never used twice, so one generation is enough.
+/// The same for all: cgroup ids, and so inode numbers, are never used again.
 const GENERATION: Generation = Generation(0);
 
-/// `CgviewFs` as the kernel sees it.
+/// The requests that the kernel sends to a [`CgviewFs`].
 pub(super) struct Adapter {
     pub(super) fs: CgviewFs,
 }
 
-fn failed(call: &str, error: &Error) -> Errno {
+/// The errno of a failed request, which is logged if it is news.
+fn failed(call: &str, subject: Subject, error: &Error) -> Errno {
     if !error.is_ordinary() {
         log::warn!("{call}: {error}");
     }
-    error.errno()
+    error.errno(subject)
+}
+
+fn read_only() -> Errno {
+    Error::ReadOnly.errno(Subject::Name)
 }
 
 impl Adapter {
-    /// What is found, with the size that may be told.
-    fn tell(&self, mut found: Found, request: &Request) -> Found {
-        if found.attr.kind == FileType::RegularFile {
-            let by = Caller(request.pid());
-            let size = self.fs.page_cache.tell(found.attr.ino, found.attr.size, by);
-            found.attr.size = size;
+    /// Puts the size in that the kernel may get now.
+    fn announce_size(&self, attributes: &mut Attributes, request: &Request) {
+        let attr = &mut attributes.attr;
+        if attr.kind == FileType::RegularFile {
+            let to = Caller(request.pid());
+            attr.size = self.fs.page_cache.announce_size(attr.ino, attr.size, to);
         }
-        found
+    }
+
+    /// Adds entries to the reply until it is full. The offset of an entry counts those before it.
+    fn list(&self, fh: FileHandle, offset: u64, reply: &mut ReplyDirectory) -> Result<(), Error> {
+        let handle = self.fs.handles.get(fh)?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        for (entry, next) in handle.entries()?.iter().zip(1u64..).skip(start) {
+            if reply.add(entry.number, next, entry.kind, &entry.name) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Filesystem for Adapter {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         let wanted = InitFlags::FUSE_PARALLEL_DIROPS | InitFlags::FUSE_NO_EXPORT_SUPPORT;
-        // What this kernel cannot do only makes it slower.
+        // Without one of them the kernel is slower, no more.
         let _ = config.add_capabilities(wanted & config.capabilities());
         Ok(())
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.fs.lookup(parent, name) {
-            Ok(found) => {
-                let found = self.tell(found, request);
-                reply.entry_with_ttls(&found.attr_ttl, &attr::ENTRY_TTL, &found.attr, GENERATION);
+            Ok(mut found) => {
+                self.announce_size(&mut found, request);
+                reply.entry_with_ttls(&found.ttl, &ENTRY_TTL, &found.attr, GENERATION);
             }
-            Err(error) => reply.error(failed("lookup", &error)),
+            Err(error) => reply.error(failed("lookup", Subject::Name, &error)),
         }
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
         match self.fs.getattr(ino, fh) {
-            Ok(found) => {
-                let found = self.tell(found, request);
-                reply.attr(&found.attr_ttl, &found.attr);
+            Ok(mut attributes) => {
+                self.announce_size(&mut attributes, request);
+                reply.attr(&attributes.ttl, &attributes.attr);
             }
-            Err(error) => reply.error(failed("getattr", &error)),
+            Err(error) => reply.error(failed("getattr", Subject::Name, &error)),
         }
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
-            return reply.error(Error::ReadOnly.errno());
+            return reply.error(read_only());
         }
         match self.fs.open(ino, Caller(request.pid())) {
             Ok(handle) => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO),
-            Err(error) => reply.error(failed("open", &error)),
+            Err(error) => reply.error(failed("open", Subject::Name, &error)),
         }
     }
 
@@ -93,22 +109,17 @@ impl Filesystem for Adapter {
         lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let mut reply = Some(reply);
-        let show = |bytes: &[u8]| {
-            if let Some(reply) = reply.take() {
-                reply.data(bytes);
-            }
-        };
-        // Only read(2) names one: fs/fuse/file.c fuse_send_read() for direct I/O.
+        // Of reads of a direct I/O file, only read(2) names a lock owner.
         let by = Caller(request.pid());
-        let read = if lock_owner.is_some() {
-            self.fs.page_cache.heard_of(ino, by);
-            self.fs.read(ino, fh, offset, size, show)
+        let part = if lock_owner.is_some() {
+            self.fs.page_cache.note_read(ino, by);
+            self.fs.read(ino, fh, offset, size)
         } else {
-            self.fs.read_page(ino, fh, (offset, size), by, show)
+            self.fs.read_page(ino, fh, (offset, size), by)
         };
-        if let (Err(error), Some(reply)) = (read, reply) {
-            reply.error(failed("read", &error));
+        match part {
+            Ok(part) => reply.data(&part),
+            Err(error) => reply.error(failed("read", Subject::Open, &error)),
         }
     }
 
@@ -130,7 +141,7 @@ impl Filesystem for Adapter {
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         match self.fs.opendir(ino) {
             Ok(handle) => reply.opened(handle, FopenFlags::empty()),
-            Err(error) => reply.error(failed("opendir", &error)),
+            Err(error) => reply.error(failed("opendir", Subject::Name, &error)),
         }
     }
 
@@ -142,21 +153,10 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let handle = match self.fs.handles.get(fh) {
-            Ok(handle) => handle,
-            Err(error) => return reply.error(failed("readdir", &error)),
-        };
-        let Handle::Directory(listing) = &*handle else {
-            return reply.error(Error::WrongKind.errno());
-        };
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let rest = listing.entries.iter().zip(1u64..).skip(start);
-        for (entry, next) in rest {
-            if reply.add(entry.number, next, entry.kind, &entry.name) {
-                break;
-            }
+        match self.list(fh, offset, &mut reply) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(failed("readdir", Subject::Open, &error)),
         }
-        reply.ok();
     }
 
     fn releasedir(&self, _: &Request, _: INodeNo, fh: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
@@ -168,7 +168,7 @@ impl Filesystem for Adapter {
         reply.statfs(0, 0, 0, 0, 0, 4096, 255, 4096);
     }
 
-    /// Files of cgroupfs and procfs without events of their own answer the same.
+    /// Always readable, as files of cgroupfs and procfs without events.
     fn poll(
         &self,
         _: &Request,
@@ -182,7 +182,7 @@ impl Filesystem for Adapter {
         reply.poll(PollEvents::POLLIN | PollEvents::POLLRDNORM);
     }
 
-    /// `ENOSYS` is remembered by the kernel, which then does not ask again.
+    /// The kernel remembers `ENOSYS` and never sends this request again.
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
         reply.error(Errno::ENOSYS);
     }
@@ -227,34 +227,34 @@ impl Filesystem for Adapter {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        reply.error(Error::ReadOnly.errno());
+        reply.error(read_only());
     }
 
     fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(Error::ReadOnly.errno());
+        reply.error(read_only());
     }
 
     fn mkdir(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(Error::ReadOnly.errno());
+        reply.error(read_only());
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         match self.fs.unlink(parent, name) {
             Ok(()) => reply.ok(),
-            Err(error) => reply.error(failed("unlink", &error)),
+            Err(error) => reply.error(failed("unlink", Subject::Name, &error)),
         }
     }
 
     fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Error::ReadOnly.errno());
+        reply.error(read_only());
     }
 
     fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        reply.error(Error::ReadOnly.errno());
+        reply.error(read_only());
     }
 
     fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        reply.error(Error::ReadOnly.errno());
+        reply.error(read_only());
     }
 
     fn rename(
@@ -267,22 +267,7 @@ impl Filesystem for Adapter {
         _: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        reply.error(Error::ReadOnly.errno());
-    }
-
-    fn write(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: FileHandle,
-        _: u64,
-        _: &[u8],
-        _: WriteFlags,
-        _: OpenFlags,
-        _: Option<LockOwner>,
-        reply: ReplyWrite,
-    ) {
-        reply.error(Error::ReadOnly.errno());
+        reply.error(read_only());
     }
 
     fn create(
@@ -295,7 +280,7 @@ impl Filesystem for Adapter {
         _: i32,
         reply: ReplyCreate,
     ) {
-        reply.error(Error::ReadOnly.errno());
+        reply.error(read_only());
     }
 
     fn setxattr(
@@ -308,23 +293,10 @@ impl Filesystem for Adapter {
         _: u32,
         reply: ReplyEmpty,
     ) {
-        reply.error(Error::ReadOnly.errno());
+        reply.error(read_only());
     }
 
     fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Error::ReadOnly.errno());
-    }
-
-    fn fallocate(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: FileHandle,
-        _: u64,
-        _: u64,
-        _: i32,
-        reply: ReplyEmpty,
-    ) {
-        reply.error(Error::ReadOnly.errno());
+        reply.error(read_only());
     }
 }

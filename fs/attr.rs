@@ -1,55 +1,82 @@
-//! What `stat` says of each node, and for how long the kernel may believe it.
+//! The attributes of each node, and for how long the kernel may cache names and attributes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{FileAttr, FileType, INodeNo};
 use rustix::fs::Stat;
 
-/// A name is asked for again only after this, or when it was invalidated: `open` and `getattr`
-/// answer `ESTALE` when it means another cgroup now, and the kernel then looks it up by itself.
+/// The kernel looks a name up again after this time, or when the name was invalidated. It may be
+/// long: `open` and `getattr` answer `ESTALE` for a name that now means another cgroup, and the
+/// kernel then looks the name up by itself.
 pub(super) const ENTRY_TTL: Duration = Duration::from_secs(3600);
 
-/// Link count and times of a directory change with its children.
-pub(super) const DIRECTORY_TTL: Duration = Duration::from_secs(1);
+/// The link count and the times of a directory change with its children.
+const DIRECTORY_TTL: Duration = Duration::from_secs(1);
 
-/// A reader by splice gets what the size says, and a splice makes the kernel believe in the size
-/// that it has read: so the size is asked for at each open.
-pub(super) const FILE_TTL: Duration = Duration::ZERO;
+/// The kernel asks for the size at each open: a reader by splice gets no more bytes than the size,
+/// and a splice sets the kernel's size to the length that it has read.
+const FILE_TTL: Duration = Duration::ZERO;
 
-/// The granularity of a file's size. `tail` and others read the last block first, and a block is
-/// as large as the size: with the length rounded up they all find the end (as in sysfs).
+/// The granularity of a file's size. `tail` and others read the last block first, and the block
+/// size is the file's size: a length that is rounded up to a block lets them find the end, as in
+/// sysfs.
 const BLOCK_BYTES: usize = 4096;
 
-/// The size that a file of this length shows. Not 0, which readers by splice take for empty.
+/// The attributes of a node.
+pub(super) struct Attributes {
+    pub(super) attr: FileAttr,
+    /// For how long the kernel may cache them.
+    pub(super) ttl: Duration,
+}
+
+/// The size that `stat` shows for a file of this length. It is never 0: readers by splice take
+/// such a file for empty.
 pub(super) fn shown_size(length_bytes: usize) -> u64 {
     length_bytes.max(1).next_multiple_of(BLOCK_BYTES) as u64
 }
 
-/// A cgroup's directory: links and times as cgroupfs has them.
-pub(super) fn cgroup(number: INodeNo, stat: &Stat) -> FileAttr {
-    FileAttr {
+/// The attributes of a cgroup's directory, with the times of cgroupfs and `extra_links` more links.
+pub(super) fn cgroup(number: INodeNo, stat: &Stat, extra_links: u32) -> Attributes {
+    let nlink = u32::try_from(stat.st_nlink).unwrap_or(u32::MAX);
+    let attr = FileAttr {
         atime: time(stat.st_atime, stat.st_atime_nsec),
         mtime: time(stat.st_mtime, stat.st_mtime_nsec),
         ctime: time(stat.st_ctime, stat.st_ctime_nsec),
-        nlink: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
-        ..directory(number, UNIX_EPOCH)
-    }
+        nlink: nlink.saturating_add(extra_links),
+        ..directory_attr(number, UNIX_EPOCH)
+    };
+    let ttl = DIRECTORY_TTL;
+    Attributes { attr, ttl }
 }
 
-/// A directory of cgview's own.
-pub(super) fn directory(number: INodeNo, since: SystemTime) -> FileAttr {
+/// The attributes of a directory below `.cgview`, given the number of its subdirectories.
+pub(super) fn directory(number: INodeNo, subdirectories: usize, since: SystemTime) -> Attributes {
+    let subdirectories = u32::try_from(subdirectories).unwrap_or(u32::MAX);
+    let mut attr = directory_attr(number, since);
+    attr.nlink = attr.nlink.saturating_add(subdirectories);
+    let ttl = DIRECTORY_TTL;
+    Attributes { attr, ttl }
+}
+
+/// The attributes of a file whose last output had this length. Its times are `now`: a view shows
+/// the present, and a scraper that expects fresh files accepts it.
+pub(super) fn file(number: INodeNo, length_bytes: usize, now: SystemTime) -> Attributes {
+    let attr = file_attr(number, length_bytes, now);
+    let ttl = FILE_TTL;
+    Attributes { attr, ttl }
+}
+
+fn directory_attr(number: INodeNo, time: SystemTime) -> FileAttr {
     FileAttr {
         kind: FileType::Directory,
         perm: 0o555,
         nlink: 2,
         size: 0,
-        ..file(number, 0, since)
+        ..file_attr(number, 0, time)
     }
 }
 
-/// A file of so many bytes, as of `time`: for a view that is now, and a scraper that wants to see
-/// a fresh file does.
-pub(super) fn file(number: INodeNo, length_bytes: usize, time: SystemTime) -> FileAttr {
+fn file_attr(number: INodeNo, length_bytes: usize, time: SystemTime) -> FileAttr {
     let size = shown_size(length_bytes);
     FileAttr {
         ino: number,

@@ -1,6 +1,6 @@
-//! The forms in which a view can be read, told by the end of the file's name.
+//! The forms in which a view can be read. The suffix of a file's name is its form.
 
-/// How a view's output is shown.
+/// How a view is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Form {
     /// `<view>`: the program's text, or the record as keys and values.
@@ -35,7 +35,7 @@ impl Form {
         Form::ALL.get(usize::from(number)).copied()
     }
 
-    /// What the form adds to the view's name.
+    /// The suffix that follows the view's name.
     pub(super) fn suffix(self) -> &'static str {
         match self {
             Form::Plain => "",
@@ -47,7 +47,7 @@ impl Form {
         }
     }
 
-    /// All ways to read a file's name as a view's name and a form.
+    /// All ways to split a file's name into a view's name and a form.
     pub(super) fn split(file: &str) -> impl Iterator<Item = (&str, Form)> {
         Form::ALL
             .into_iter()
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_places_in_the_list() {
+    fn a_forms_number_is_its_index_in_the_list() {
         for form in Form::ALL {
             assert_eq!(Form::of_number(form.number()), Some(form));
         }

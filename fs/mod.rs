@@ -1,10 +1,12 @@
-//! The file system: what is in each directory, and what a read of each file gives. Plain
-//! functions over the mirror and the views; the kernel's protocol is [adapter]'s.
+//! The file system: the entries of each directory and the bytes of each file, from the cgroups of
+//! the mirror and the views of the catalog. Plain functions with plain results; the FUSE protocol
+//! is [adapter]'s, and mounting is [mount]'s.
 
 mod adapter;
 mod attr;
 mod content;
 mod control;
+mod directory;
 mod errno;
 mod form;
 mod inode;
@@ -12,31 +14,30 @@ mod invalidate;
 mod mount;
 mod open;
 mod paths;
+mod subtree;
 
-use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use fuser::{FileAttr, FileHandle, FileType, INodeNo};
-use parking_lot::Mutex;
-use rustix::fs::fstat;
+use fuser::INodeNo;
 
 use crate::bpf::catalog::Catalog;
 use crate::bpf::run::{Links, View};
-use crate::mirror::{self, CgroupId, Mirror};
+use crate::mirror::Mirror;
 
 pub use invalidate::Changes;
 pub use mount::{MountError, Mounted, Mountpoint, remount};
 
 use errno::Error;
 use form::Form;
-use inode::{ControlNode, FileNode, Node};
-use open::{Entry, Handles, Lengths, PageCache};
-use paths::Paths;
+use inode::{FileNode, Node};
+use open::{Handles, Lengths, PageCache, Retries};
+use paths::LastPaths;
 
-/// Of how many files the last length is remembered; a forgotten one costs a second run at open.
-const REMEMBERED_LENGTHS: NonZeroUsize = NonZeroUsize::new(1 << 16).expect("not zero");
+/// How many files have their last length remembered. A forgotten length costs no more than a run
+/// at open.
+const MAX_REMEMBERED_LENGTHS: NonZeroUsize = NonZeroUsize::new(1 << 16).expect("not zero");
 
 /// The file system over one hierarchy.
 pub struct CgviewFs {
@@ -46,8 +47,8 @@ pub struct CgviewFs {
     handles: Handles,
     lengths: Lengths,
     page_cache: PageCache,
-    /// Held to take or put them, never while paths are made.
-    last_paths: Mutex<Option<Arc<Paths>>>,
+    retries: Retries,
+    last_paths: LastPaths,
     started: SystemTime,
     manage: bool,
 }
@@ -55,20 +56,14 @@ pub struct CgviewFs {
 /// How the file system behaves.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// What the bytes of open files may take together.
+    /// The most bytes that all open files and directories may hold.
     pub snapshot_bytes: usize,
-    /// Whether removing a view's file where it is placed removes the view.
+    /// Whether `rm` of a view's file in the directory of its placement removes the view.
     pub manage: bool,
 }
 
-/// A node that was looked up.
-struct Found {
-    attr: FileAttr,
-    attr_ttl: Duration,
-}
-
 impl CgviewFs {
-    /// Shows the views of `catalog` over the hierarchy of `mirror`.
+    /// Makes a file system that shows the views of `catalog` in the hierarchy of `mirror`.
     pub fn new(
         mirror: Arc<Mirror>,
         catalog: Arc<Catalog>,
@@ -80,15 +75,16 @@ impl CgviewFs {
             catalog,
             links,
             handles: Handles::new(options.snapshot_bytes),
-            manage: options.manage,
-            lengths: Lengths::new(REMEMBERED_LENGTHS),
-            page_cache: PageCache::new(REMEMBERED_LENGTHS),
-            last_paths: Mutex::new(None),
+            lengths: Lengths::new(MAX_REMEMBERED_LENGTHS),
+            page_cache: PageCache::new(MAX_REMEMBERED_LENGTHS),
+            retries: Retries::default(),
+            last_paths: LastPaths::default(),
             started: SystemTime::now(),
+            manage: options.manage,
         }
     }
 
-    /// What its notifying thread works with too.
+    /// What the notifier thread needs too.
     fn shared(&self) -> (Arc<Mirror>, Arc<Links>, Arc<Catalog>) {
         let mirror = Arc::clone(&self.mirror);
         (mirror, Arc::clone(&self.links), Arc::clone(&self.catalog))
@@ -98,164 +94,26 @@ impl CgviewFs {
         Node::of(number, self.mirror.root()).ok_or(Error::NoSuchNode)
     }
 
-    fn lookup(&self, parent: INodeNo, name: &OsStr) -> Result<Found, Error> {
-        match self.node(parent)? {
-            Node::Cgroup(parent) => self.lookup_in_cgroup(parent, name),
-            Node::Control(parent) => self.attr(Node::Control(self.control_child(parent, name)?)),
-            Node::File(_) => Err(Error::WrongKind),
-        }
-    }
-
-    fn lookup_in_cgroup(&self, parent: CgroupId, name: &OsStr) -> Result<Found, Error> {
-        match self.mirror.lookup(parent, name) {
-            Ok(child) => return self.attr(Node::Cgroup(child)),
-            Err(mirror::Error::NotFound { .. }) => {}
-            // What is above may be there again under the same name.
-            Err(mirror::Error::Gone(_)) => return Err(Error::Stale),
-            Err(error) => return Err(error.into()),
-        }
-        if parent == self.mirror.root() && name == control::NAME {
-            return self.attr(Node::Control(ControlNode::Top));
-        }
-        let name = name.to_str().ok_or(Error::NoSuchName)?;
-        for (view, form) in Form::split(name) {
-            let Some(name) = self.catalog.id(view) else {
-                continue;
-            };
-            let file = FileNode {
-                cgroup: parent,
-                name,
-                form,
-            };
-            match self.view_of(file) {
-                Ok(_) => return self.file_attr(file),
-                Err(Error::Stale) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::NoSuchName)
-    }
-
-    /// The view that the file shows; [`Error::Stale`] when there is none any more, or one that has
-    /// no such form.
-    fn view_of(&self, file: FileNode) -> Result<Arc<View>, Error> {
+    /// The view that the file shows; `None` when no view of that name is placed at or above the
+    /// cgroup, or when the view does not have the form.
+    fn find_view(&self, file: FileNode) -> Result<Option<Arc<View>>, Error> {
         let path = || self.mirror.path(file.cgroup);
-        let found = self.catalog.find(file.name, path)?;
-        let view = found.map(|placed| placed.view);
-        view.filter(|view| has_form(view, file.form))
-            .ok_or(Error::Stale)
+        let placed = self.catalog.find(file.name, path)?;
+        let view = placed.map(|placed| placed.view);
+        Ok(view.filter(|view| has_form(view, file.form)))
     }
 
-    fn attr(&self, node: Node) -> Result<Found, Error> {
-        match node {
-            Node::Cgroup(id) => {
-                let stat = fstat(self.mirror.open(id)?).map_err(|_| Error::Stale)?;
-                let mut attr = attr::cgroup(INodeNo(id.0), &stat);
-                // cgroupfs does not know of `.cgview`.
-                attr.nlink += u32::from(id == self.mirror.root());
-                let attr_ttl = attr::DIRECTORY_TTL;
-                Ok(Found { attr, attr_ttl })
-            }
-            Node::File(file) => {
-                if !self.mirror.is_alive(file.cgroup)? {
-                    return Err(Error::Stale);
-                }
-                self.view_of(file)?;
-                self.file_attr(file)
-            }
-            Node::Control(control) => self.control_attr(control),
-        }
+    /// The view that the file shows, or [`Error::Gone`].
+    fn view_of(&self, file: FileNode) -> Result<Arc<View>, Error> {
+        self.find_view(file)?.ok_or(Error::Gone)
     }
 
-    fn file_attr(&self, file: FileNode) -> Result<Found, Error> {
-        let number = Node::File(file).number().ok_or(Error::NumberTooLarge)?;
-        Ok(self.content_attr(number))
-    }
-
-    /// The attributes of a file whose content is made when it is read.
-    fn content_attr(&self, number: INodeNo) -> Found {
-        let length_bytes = self.lengths.get(number).unwrap_or(0);
-        Found {
-            attr: attr::file(number, length_bytes, SystemTime::now()),
-            attr_ttl: attr::FILE_TTL,
+    /// Fails with [`Error::Gone`] unless both the cgroup and the view of the file exist.
+    fn check_exists(&self, file: FileNode) -> Result<(), Error> {
+        if !self.mirror.is_alive(file.cgroup)? {
+            return Err(Error::Gone);
         }
-    }
-
-    fn getattr(&self, number: INodeNo, open: Option<FileHandle>) -> Result<Found, Error> {
-        let node = self.node(number)?;
-        match (node, open) {
-            // A file stays what it is for who has it open.
-            (Node::File(file), Some(_)) => self.file_attr(file),
-            _ => self.attr(node),
-        }
-    }
-
-    /// Removes the object that is placed in this very directory and shows this view.
-    fn unlink(&self, parent: INodeNo, name: &OsStr) -> Result<(), Error> {
-        if !self.manage {
-            return Err(Error::ReadOnly);
-        }
-        let Node::Cgroup(id) = self.node(parent)? else {
-            return Err(Error::NotPlacedHere);
-        };
-        let name = name.to_str().and_then(|name| self.catalog.id(name));
-        let path = self.mirror.path(id)?;
-        let name = name.ok_or(Error::NotPlacedHere)?;
-        let found = self.catalog.find(name, || Ok::<_, Error>(path.clone()))?;
-        let place = found.ok_or(Error::NoSuchName)?;
-        if place.placement != path {
-            return Err(Error::NotPlacedHere);
-        }
-        log::info!(
-            "removing {} as its file in {} was removed",
-            place.origin,
-            path.display()
-        );
-        self.catalog.remove(&place.origin).map_err(Error::Remove)
-    }
-
-    fn opendir(&self, number: INodeNo) -> Result<FileHandle, Error> {
-        let entries = match self.node(number)? {
-            Node::Cgroup(id) => self.cgroup_entries(id)?,
-            Node::Control(control) => self.control_entries(control)?,
-            Node::File(_) => return Err(Error::WrongKind),
-        };
-        self.handles.open_directory(entries)
-    }
-
-    /// Child cgroups, then the views that none of them hides.
-    fn cgroup_entries(&self, id: CgroupId) -> Result<Vec<Entry>, Error> {
-        let parent = self.mirror.parent(id)?.unwrap_or(id);
-        let directory = |name: OsString, id: CgroupId| Entry {
-            number: INodeNo(id.0),
-            kind: FileType::Directory,
-            name,
-        };
-        let mut entries = vec![directory(".".into(), id), directory("..".into(), parent)];
-        let children = self.mirror.list(id)?;
-        entries.extend(children.into_iter().map(|(name, id)| directory(name, id)));
-        let cgroups = entries.len();
-        for (name, view) in self.catalog.views(&self.mirror.path(id)?) {
-            let file = Node::File(FileNode {
-                cgroup: id,
-                name,
-                form: Form::Plain,
-            });
-            let name = OsString::from(&view.info().name);
-            let children = entries.get(2..cgroups).unwrap_or_default();
-            if let Some(number) = file.number()
-                && !children.iter().any(|child| child.name == name)
-            {
-                let kind = FileType::RegularFile;
-                entries.push(Entry { number, kind, name });
-            }
-        }
-        let children = entries.get(2..cgroups).unwrap_or_default();
-        let hidden = children.iter().any(|child| child.name == control::NAME);
-        if id == self.mirror.root() && !hidden {
-            entries.push(self.control_entry());
-        }
-        Ok(entries)
+        self.view_of(file).map(drop)
     }
 }
 

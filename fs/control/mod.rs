@@ -1,19 +1,22 @@
-//! `.cgview` at the root of the mount: what the views are, and Prometheus files of the whole tree.
+//! `.cgview` at the root of the mount: the status, what each view is, and Prometheus text of the
+//! whole tree for each record view.
 
 use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
 
-use fuser::{FileType, INodeNo};
+use fuser::FileType;
 
 mod status;
 
 use crate::bpf::catalog::NameId;
-use crate::bpf::record as render;
+use crate::bpf::record;
 use crate::bpf::run::View;
 
+use super::attr::Attributes;
 use super::errno::Error;
 use super::inode::{ControlNode, Node};
 use super::open::Entry;
-use super::{CgviewFs, Found, attr};
+use super::{CgviewFs, attr};
 
 /// The directory's name.
 pub(in crate::fs) const NAME: &str = ".cgview";
@@ -39,23 +42,46 @@ impl ControlNode {
             | ControlNode::PromFile(_) => false,
         }
     }
-
-    fn number(self) -> INodeNo {
-        Node::Control(self).number().unwrap_or(INodeNo::ROOT)
-    }
 }
 
 impl CgviewFs {
-    pub(in crate::fs) fn control_entry(&self) -> Entry {
-        entry(NAME, ControlNode::Top)
+    /// The entry of `.cgview` in the root directory.
+    pub(in crate::fs) fn control_entry(&self) -> Option<Entry> {
+        entry(NAME.into(), Node::Control(ControlNode::Top))
     }
 
-    /// The children of a directory, with their names.
-    fn control_children(&self, of: ControlNode) -> Vec<(OsString, ControlNode)> {
-        let records = || {
-            let all = self.catalog.all().into_iter();
-            all.filter(|(_, view)| view.plan().is_some())
+    pub(in crate::fs) fn control_child(
+        &self,
+        parent: ControlNode,
+        name: &OsStr,
+    ) -> Result<ControlNode, Error> {
+        let children = self.control_children(parent);
+        let child = children.into_iter().find(|(child, _)| child == name);
+        child.map(|(_, node)| node).ok_or(Error::NoSuchName)
+    }
+
+    pub(in crate::fs) fn control_entries(&self, of: ControlNode) -> Vec<Entry> {
+        let parent = match of {
+            ControlNode::View(_) => Node::Control(ControlNode::Views),
+            ControlNode::Views | ControlNode::Prom => Node::Control(ControlNode::Top),
+            ControlNode::Top
+            | ControlNode::Status
+            | ControlNode::StatusJson
+            | ControlNode::Help(_)
+            | ControlNode::Schema(_)
+            | ControlNode::PromFile(_) => Node::Cgroup(self.mirror.root()),
         };
+        let own = [(".".into(), Node::Control(of)), ("..".into(), parent)];
+        let children = self.control_children(of).into_iter();
+        let children = children.map(|(name, node)| (name, Node::Control(node)));
+        let all = own.into_iter().chain(children);
+        all.filter_map(|(name, node)| entry(name, node)).collect()
+    }
+
+    /// The children of a directory; a file has none.
+    fn control_children(&self, of: ControlNode) -> Vec<(OsString, ControlNode)> {
+        let views = || self.catalog.all().into_iter();
+        let record_views = || views().filter(|(_, view)| view.plan().is_some());
         match of {
             ControlNode::Top => vec![
                 (STATUS.into(), ControlNode::Status),
@@ -63,19 +89,16 @@ impl CgviewFs {
                 (VIEWS.into(), ControlNode::Views),
                 (PROM.into(), ControlNode::Prom),
             ],
-            ControlNode::Views => {
-                let all = self.catalog.all().into_iter();
-                all.map(|(id, view)| (OsString::from(&view.info().name), ControlNode::View(id)))
-                    .collect()
-            }
+            ControlNode::Views => views()
+                .map(|(id, view)| (OsString::from(&view.info().name), ControlNode::View(id)))
+                .collect(),
             ControlNode::View(name) => {
-                let mut children = vec![(HELP.into(), ControlNode::Help(name))];
-                if records().any(|(id, _)| id == name) {
-                    children.push((SCHEMA.into(), ControlNode::Schema(name)));
-                }
-                children
+                let schema = record_views().find(|(id, _)| *id == name);
+                let schema = schema.map(|_| (SCHEMA.into(), ControlNode::Schema(name)));
+                let help = (HELP.into(), ControlNode::Help(name));
+                [help].into_iter().chain(schema).collect()
             }
-            ControlNode::Prom => records()
+            ControlNode::Prom => record_views()
                 .map(|(id, view)| {
                     let name = format!("{}{PROM_SUFFIX}", view.info().name);
                     (name.into(), ControlNode::PromFile(id))
@@ -89,47 +112,26 @@ impl CgviewFs {
         }
     }
 
-    pub(in crate::fs) fn control_child(
-        &self,
-        parent: ControlNode,
-        name: &OsStr,
-    ) -> Result<ControlNode, Error> {
-        let children = self.control_children(parent);
-        let child = children.into_iter().find(|(child, _)| child == name);
-        child.map(|(_, node)| node).ok_or(Error::NoSuchName)
-    }
-
-    pub(in crate::fs) fn control_entries(&self, of: ControlNode) -> Result<Vec<Entry>, Error> {
-        let mut entries = vec![entry(".", of), entry("..", of)];
-        let children = self.control_children(of);
-        entries.extend(children.into_iter().map(|(name, node)| Entry {
-            name,
-            ..entry("", node)
-        }));
-        Ok(entries)
-    }
-
-    pub(in crate::fs) fn control_attr(&self, node: ControlNode) -> Result<Found, Error> {
-        if node.is_directory() {
-            let mut attr = attr::directory(node.number(), self.started);
-            let children = self.control_children(node);
-            let below = children.iter().filter(|(_, child)| child.is_directory());
-            attr.nlink += u32::try_from(below.count()).unwrap_or(u32::MAX);
-            let attr_ttl = attr::DIRECTORY_TTL;
-            return Ok(Found { attr, attr_ttl });
+    pub(in crate::fs) fn control_attributes(&self, node: ControlNode) -> Result<Attributes, Error> {
+        let number = Node::Control(node).number().ok_or(Error::NoSuchNode)?;
+        if !node.is_directory() {
+            return Ok(self.content_attributes(number));
         }
-        Ok(self.content_attr(node.number()))
+        let children = self.control_children(node);
+        let below = children.iter().filter(|(_, child)| child.is_directory());
+        Ok(attr::directory(number, below.count(), self.started))
     }
 
+    /// Makes the bytes of a file below `.cgview`.
     pub(in crate::fs) fn control_content(&self, node: ControlNode) -> Result<Vec<u8>, Error> {
         match node {
-            ControlNode::Help(name) => self.help(name),
+            ControlNode::Help(name) => Ok(help(&*self.view_of_name(name)?)),
             ControlNode::Schema(name) => {
-                let view = self.named(name)?;
-                view.plan().map(render::schema).ok_or(Error::Stale)
+                let view = self.view_of_name(name)?;
+                view.plan().map(record::schema).ok_or(Error::Gone)
             }
             ControlNode::PromFile(name) => {
-                let view = self.named(name)?;
+                let view = self.view_of_name(name)?;
                 self.prometheus_of_all(&view)
             }
             ControlNode::Status => Ok(self.status().text()),
@@ -140,29 +142,31 @@ impl CgviewFs {
         }
     }
 
-    fn help(&self, name: NameId) -> Result<Vec<u8>, Error> {
-        let view = self.named(name)?;
-        Ok(match view.plan() {
-            Some(plan) => render::help(plan),
-            None => format!("{}\n", view.info().help).into_bytes(),
-        })
-    }
-
-    fn named(&self, name: NameId) -> Result<std::sync::Arc<View>, Error> {
-        let all = self.catalog.all().into_iter();
-        let mut with_name = all.filter(|(id, _)| *id == name);
-        with_name.next().map(|(_, view)| view).ok_or(Error::Stale)
+    /// The view of this name that is placed nearest to the root.
+    fn view_of_name(&self, name: NameId) -> Result<Arc<View>, Error> {
+        let mut views = self.catalog.all().into_iter();
+        let found = views.find(|(id, _)| *id == name);
+        found.map(|(_, view)| view).ok_or(Error::Gone)
     }
 }
 
-fn entry(name: &str, node: ControlNode) -> Entry {
-    Entry {
-        number: node.number(),
-        kind: if node.is_directory() {
-            FileType::Directory
-        } else {
-            FileType::RegularFile
-        },
-        name: name.into(),
+fn help(view: &View) -> Vec<u8> {
+    match view.plan() {
+        Some(plan) => record::help(plan),
+        None => format!("{}\n", view.info().help).into_bytes(),
     }
+}
+
+/// A directory entry, unless the node has no inode number.
+fn entry(name: OsString, node: Node) -> Option<Entry> {
+    let is_file = matches!(node, Node::Control(control) if !control.is_directory());
+    Some(Entry {
+        number: node.number()?,
+        kind: if is_file {
+            FileType::RegularFile
+        } else {
+            FileType::Directory
+        },
+        name,
+    })
 }

@@ -1,28 +1,21 @@
-//! Open files and directories. An open file is the snapshot of its last run, cut to size for each
-//! read; all snapshots together stay within a budget.
+//! The table of open files and directories, and the state of each.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use fuser::{FileHandle, FileType, INodeNo};
 use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
 
-use super::spare::Spare;
+use super::snapshot::{Memory, Reserved, Snapshot};
 use crate::fs::errno::Error;
 use crate::fs::inode::Node;
 
-/// For how long the snapshot that `open` took of a large output serves the read that follows.
-const OPENED_JUST_NOW: Duration = Duration::from_millis(100);
-
-/// The spare buffer is at most this part of what snapshots may take, and on top of it.
-const SPARE_PART: usize = 4;
-
-/// An entry of an open directory.
+/// An entry of a directory.
 #[derive(Debug, Clone)]
 pub(in crate::fs) struct Entry {
     pub(in crate::fs) number: INodeNo,
@@ -30,7 +23,7 @@ pub(in crate::fs) struct Entry {
     pub(in crate::fs) name: OsString,
 }
 
-/// What a handle stands for.
+/// What is open under a handle.
 pub(in crate::fs) enum Handle {
     File(OpenFile),
     Directory(Listing),
@@ -38,139 +31,138 @@ pub(in crate::fs) enum Handle {
 
 /// An open file.
 pub(in crate::fs) struct OpenFile {
-    pub(in crate::fs) node: Node,
-    pub(in crate::fs) opened: Instant,
-    /// read(2) has been used on it.
-    was_read: AtomicBool,
-    /// Held to take or put the snapshot, never while one is made.
-    snapshot: Mutex<Option<Arc<Snapshot>>>,
+    pub(super) node: Node,
+    pub(super) opened: Instant,
+    /// Locked for a look or a change, never while a snapshot is made.
+    state: Mutex<State>,
 }
 
-/// One run's output.
-pub(in crate::fs) struct Snapshot {
-    bytes: Vec<u8>,
-    spare: Arc<Spare>,
-    taken: Instant,
-    /// Made by `open` and not read yet.
-    by_open: bool,
-    _reserved: Reserved,
+#[derive(Default)]
+struct State {
+    snapshot: Option<Arc<Snapshot>>,
+    /// No read at offset 0 has got the snapshot yet.
+    unread: bool,
+    /// read(2) was used.
+    was_read: bool,
 }
 
-/// The entries of a directory as of its opening.
+/// The entries of a directory at the time when it was opened.
 pub(in crate::fs) struct Listing {
     pub(in crate::fs) entries: Vec<Entry>,
     _reserved: Reserved,
 }
 
-impl OpenFile {
-    /// The part of the snapshot from `offset` on, or `None` where there is no snapshot.
-    pub(in crate::fs) fn slice<T>(
-        &self,
-        offset: u64,
-        size: u32,
-        show: impl FnOnce(&[u8]) -> T,
-    ) -> Option<T> {
-        let snapshot = self.snapshot.lock().clone()?;
-        Some(show(snapshot.slice(offset, size)))
-    }
-
-    /// The snapshot that `open` has just made, once.
-    pub(in crate::fs) fn opened_just_now(&self) -> bool {
-        let mut slot = self.snapshot.lock();
-        let Some(snapshot) = slot.as_ref() else {
-            return false;
-        };
-        let fresh = snapshot.by_open && snapshot.taken.elapsed() < OPENED_JUST_NOW;
-        if let Some(snapshot) = slot.as_mut().and_then(Arc::get_mut) {
-            snapshot.by_open = false;
+impl Handle {
+    pub(super) fn file(&self) -> Result<&OpenFile, Error> {
+        match self {
+            Handle::File(file) => Ok(file),
+            Handle::Directory(_) => Err(Error::WrongKind),
         }
-        fresh
     }
 
-    /// Whether this is its first read(2).
-    pub(in crate::fs) fn is_first_read(&self) -> bool {
-        !self.was_read.swap(true, Ordering::Relaxed)
+    pub(in crate::fs) fn entries(&self) -> Result<&[Entry], Error> {
+        match self {
+            Handle::Directory(listing) => Ok(&listing.entries),
+            Handle::File(_) => Err(Error::WrongKind),
+        }
+    }
+}
+
+impl OpenFile {
+    /// Notes a read(2); true for the first one.
+    pub(super) fn note_read(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().was_read, true)
     }
 
-    /// Whether read(2) has been used on it.
-    pub(in crate::fs) fn was_read(&self) -> bool {
-        self.was_read.load(Ordering::Relaxed)
+    /// Whether read(2) was used.
+    pub(super) fn was_read(&self) -> bool {
+        self.state.lock().was_read
     }
 
-    /// The snapshot that it has.
-    pub(in crate::fs) fn snapshot(&self) -> Option<Arc<Snapshot>> {
-        self.snapshot.lock().clone()
+    /// The current snapshot, and whether it is unread.
+    pub(super) fn current(&self) -> Option<(Arc<Snapshot>, bool)> {
+        let state = self.state.lock();
+        let snapshot = state.snapshot.clone()?;
+        Some((snapshot, state.unread))
     }
 
-    /// Puts a new snapshot in the place of the old one.
-    pub(in crate::fs) fn put(&self, snapshot: Arc<Snapshot>) {
-        let old = self.snapshot.lock().replace(snapshot);
+    /// Whether a read at offset 0 gets the current snapshot, and not a new one.
+    pub(super) fn is_unread(&self) -> bool {
+        self.state.lock().unread
+    }
+
+    /// The current snapshot for a read at offset 0; `None` when another read has got it.
+    pub(super) fn take_unread(&self) -> Option<Arc<Snapshot>> {
+        let mut state = self.state.lock();
+        if !std::mem::take(&mut state.unread) {
+            return None;
+        }
+        state.snapshot.clone()
+    }
+
+    /// Notes that a reader got `snapshot` from its start.
+    pub(super) fn note_taken(&self, snapshot: &Arc<Snapshot>) {
+        let mut state = self.state.lock();
+        let current = state.snapshot.as_ref();
+        if current.is_some_and(|current| Arc::ptr_eq(current, snapshot)) {
+            state.unread = false;
+        }
+    }
+
+    /// Replaces the snapshot by one that a read at offset 0 has got.
+    pub(super) fn put_read(&self, snapshot: Arc<Snapshot>) {
+        self.put(Some(snapshot), false);
+    }
+
+    /// Replaces the snapshot by one that the next read at offset 0 gets.
+    pub(super) fn put_unread(&self, snapshot: Option<Arc<Snapshot>>) {
+        let unread = snapshot.is_some();
+        self.put(snapshot, unread);
+    }
+
+    fn put(&self, snapshot: Option<Arc<Snapshot>>, unread: bool) {
+        let mut state = self.state.lock();
+        let old = std::mem::replace(&mut state.snapshot, snapshot);
+        state.unread = unread;
+        drop(state);
+        // Freeing a large snapshot takes long.
         drop(old);
     }
 }
 
-impl Snapshot {
-    pub(in crate::fs) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    pub(in crate::fs) fn slice(&self, offset: u64, size: u32) -> &[u8] {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let start = start.min(self.bytes.len());
-        let end = start.saturating_add(size as usize).min(self.bytes.len());
-        self.bytes.get(start..end).unwrap_or_default()
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        self.spare.put(std::mem::take(&mut self.bytes));
-    }
-}
-
-/// All that is open.
+/// All open files and directories.
 pub(in crate::fs) struct Handles {
-    /// Held for a look-up or a change of the table only.
+    /// Locked for a look-up or a change of the table only.
     open: RwLock<HashMap<u64, Arc<Handle>>>,
     next: AtomicU64,
-    budget: Arc<Budget>,
-    /// Where a large output is best written to.
-    pub(in crate::fs) spare: Arc<Spare>,
+    pub(in crate::fs) memory: Memory,
 }
 
 impl Handles {
-    /// Snapshots and listings may take `most_bytes` together.
-    pub(in crate::fs) fn new(most_bytes: usize) -> Handles {
+    /// A table whose snapshots and listings hold at most `max_bytes` together.
+    pub(in crate::fs) fn new(max_bytes: usize) -> Handles {
         Handles {
             open: RwLock::default(),
             next: AtomicU64::new(1),
-            budget: Arc::new(Budget {
-                most_bytes,
-                used_bytes: AtomicUsize::new(0),
-            }),
-            spare: Arc::new(Spare::new(most_bytes / SPARE_PART)),
+            memory: Memory::new(max_bytes),
         }
     }
 
-    pub(in crate::fs) fn open_file(
-        &self,
-        node: Node,
-        snapshot: Option<Arc<Snapshot>>,
-    ) -> FileHandle {
-        let snapshot = Mutex::new(snapshot);
-        self.insert(Handle::File(OpenFile {
+    /// Opens a file, whose first read at offset 0 gets `snapshot` if there is one.
+    pub(super) fn open_file(&self, node: Node, snapshot: Option<Arc<Snapshot>>) -> FileHandle {
+        let file = OpenFile {
             node,
             opened: Instant::now(),
-            was_read: AtomicBool::new(false),
-            snapshot,
-        }))
+            state: Mutex::default(),
+        };
+        file.put_unread(snapshot);
+        self.insert(Handle::File(file))
     }
 
     pub(in crate::fs) fn open_directory(&self, entries: Vec<Entry>) -> Result<FileHandle, Error> {
         let names: usize = entries.iter().map(|entry| entry.name.len()).sum();
         let size_bytes = entries.len() * size_of::<Entry>() + names;
-        let reserved = self.budget.reserve(size_bytes)?;
-        let _reserved = reserved;
+        let _reserved = self.memory.reserve(size_bytes)?;
         Ok(self.insert(Handle::Directory(Listing { entries, _reserved })))
     }
 
@@ -184,26 +176,10 @@ impl Handles {
         drop(closed);
     }
 
-    /// A snapshot of these bytes, if the budget has room for them.
-    pub(in crate::fs) fn snapshot(
-        &self,
-        bytes: Vec<u8>,
-        by_open: bool,
-    ) -> Result<Arc<Snapshot>, Error> {
-        let _reserved = self.budget.reserve(bytes.capacity())?;
-        Ok(Arc::new(Snapshot {
-            bytes,
-            spare: Arc::clone(&self.spare),
-            taken: Instant::now(),
-            by_open,
-            _reserved,
-        }))
-    }
-
     /// How many files and directories are open, and how many bytes they hold.
     pub(in crate::fs) fn counts(&self) -> (usize, usize) {
         let open = self.open.read().len();
-        (open, self.budget.used_bytes.load(Ordering::Relaxed))
+        (open, self.memory.used_bytes())
     }
 
     fn insert(&self, handle: Handle) -> FileHandle {
@@ -213,46 +189,15 @@ impl Handles {
     }
 }
 
-struct Budget {
-    most_bytes: usize,
-    used_bytes: AtomicUsize,
-}
-
-struct Reserved {
-    budget: Arc<Budget>,
-    size_bytes: usize,
-}
-
-impl Budget {
-    fn reserve(self: &Arc<Budget>, size_bytes: usize) -> Result<Reserved, Error> {
-        let used = self.used_bytes.fetch_add(size_bytes, Ordering::Relaxed);
-        let reserved = Reserved {
-            budget: Arc::clone(self),
-            size_bytes,
-        };
-        if used.saturating_add(size_bytes) > self.most_bytes {
-            return Err(Error::TooMuchOpen);
-        }
-        Ok(reserved)
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        let used = &self.budget.used_bytes;
-        used.fetch_sub(self.size_bytes, Ordering::Relaxed);
-    }
-}
-
-/// The last known length of files, for the size that `stat` shows.
+/// The last known length of each file, for the size that `stat` shows.
 pub(in crate::fs) struct Lengths {
     known: Mutex<LruCache<u64, usize>>,
 }
 
 impl Lengths {
-    pub(in crate::fs) fn new(most: NonZeroUsize) -> Lengths {
+    pub(in crate::fs) fn new(max_files: NonZeroUsize) -> Lengths {
         Lengths {
-            known: Mutex::new(LruCache::new(most)),
+            known: Mutex::new(LruCache::new(max_files)),
         }
     }
 
@@ -260,9 +205,8 @@ impl Lengths {
         self.known.lock().get(&file.0).copied()
     }
 
-    /// Remembers a length and gives the one before.
-    pub(in crate::fs) fn put(&self, file: INodeNo, length_bytes: usize) -> Option<usize> {
-        self.known.lock().put(file.0, length_bytes)
+    pub(super) fn put(&self, file: INodeNo, length_bytes: usize) {
+        self.known.lock().put(file.0, length_bytes);
     }
 }
 
@@ -271,44 +215,45 @@ mod tests {
     use super::*;
     use crate::mirror::CgroupId;
 
-    #[test]
-    fn reads_are_cut_from_the_snapshot() {
-        let handles = Handles::new(100);
-        let snapshot = handles
-            .snapshot(b"0123456789".to_vec(), false)
-            .expect("room");
-        assert_eq!(snapshot.slice(0, 4), b"0123");
-        assert_eq!(snapshot.slice(8, 4), b"89");
-        assert_eq!(snapshot.slice(10, 4), b"");
-        assert_eq!(snapshot.slice(u64::MAX, u32::MAX), b"");
+    const NODE: Node = Node::Cgroup(CgroupId(2));
+
+    fn opened(handles: &Handles, snapshot: Option<Arc<Snapshot>>) -> Arc<Handle> {
+        let number = handles.open_file(NODE, snapshot);
+        handles.get(number).expect("open")
     }
 
     #[test]
-    fn the_budget_is_kept_and_given_back() {
+    fn the_snapshot_of_open_serves_one_read_from_the_start() {
         let handles = Handles::new(10);
-        let first = handles.snapshot(vec![0; 8], false).expect("room");
-        assert!(matches!(
-            handles.snapshot(vec![0; 3], false),
-            Err(Error::TooMuchOpen)
-        ));
-        drop(first);
-        assert!(handles.snapshot(vec![0; 10], false).is_ok());
+        let snapshot = handles.memory.snapshot(vec![1]).expect("room");
+        let handle = opened(&handles, Some(Arc::clone(&snapshot)));
+        let file = handle.file().expect("a file");
+        assert!(file.is_unread());
+        let taken = file.take_unread().expect("unread");
+        assert!(Arc::ptr_eq(&taken, &snapshot));
+        assert!(file.take_unread().is_none());
+        // Later parts are still cut from it.
+        assert!(file.current().is_some_and(|(_, unread)| !unread));
     }
 
     #[test]
-    fn the_snapshot_of_open_serves_one_read() {
+    fn a_snapshot_that_a_page_read_got_is_not_read_again() {
         let handles = Handles::new(10);
-        let node = Node::Cgroup(CgroupId(2));
-        let snapshot = handles.snapshot(vec![1], true).expect("room");
-        let number = handles.open_file(node, Some(snapshot));
-        let handle = handles.get(number).expect("open");
-        let Handle::File(file) = &*handle else {
-            panic!("not a file");
-        };
-        // A machine under load may take longer than "just now" to get here; a second time is
-        // never right.
-        file.opened_just_now();
-        assert!(!file.opened_just_now());
+        let snapshot = || handles.memory.snapshot(vec![1]).expect("room");
+        let (first, other) = (snapshot(), snapshot());
+        let handle = opened(&handles, Some(Arc::clone(&first)));
+        let file = handle.file().expect("a file");
+        file.note_taken(&other);
+        assert!(file.is_unread());
+        file.note_taken(&first);
+        assert!(!file.is_unread());
+    }
+
+    #[test]
+    fn a_closed_handle_is_refused() {
+        let handles = Handles::new(10);
+        let number = handles.open_file(NODE, None);
+        assert!(handles.get(number).is_ok());
         handles.close(number);
         assert!(matches!(handles.get(number), Err(Error::BadHandle)));
     }

@@ -1,26 +1,34 @@
-//! Opening a file and reading it: when its content is made anew, and which run a read belongs to.
+//! Opening and reading files: when a view runs, and which run a read belongs to.
+//!
+//! A run's output is read from its start once; a further read at offset 0 runs the view again, and
+//! reads at other offsets continue the current output. When `open` has to run the view to learn the
+//! size, the first read at offset 0 gets that output.
 
 mod handles;
 mod page_cache;
+mod retries;
+mod snapshot;
 mod spare;
+
+use std::sync::Arc;
 
 use fuser::{FileHandle, INodeNo};
 
-use crate::mirror;
-
+use super::CgviewFs;
 use super::errno::Error;
 use super::inode::Node;
-use super::{CgviewFs, attr};
 
 use handles::OpenFile;
 use page_cache::Open;
+use snapshot::{Part, Snapshot};
 
-pub(super) use handles::{Entry, Handle, Handles, Lengths};
+pub(super) use handles::{Entry, Handles, Lengths};
 pub(super) use page_cache::{Caller, PageCache};
+pub(super) use retries::Retries;
 
-/// An output that was at most this long is not measured again at each open: it has to grow to
-/// more than twice that before it is longer than the size shown.
-const SURELY_SMALL_BYTES: usize = 2048;
+/// `open` runs the view only where the last output was longer. A shorter one has to grow to more
+/// than twice its length before it is longer than the size that is shown.
+const MAX_SMALL_BYTES: usize = 2048;
 
 impl CgviewFs {
     pub(in crate::fs) fn open(&self, number: INodeNo, by: Caller) -> Result<FileHandle, Error> {
@@ -30,123 +38,147 @@ impl CgviewFs {
             Node::Control(control) if control.is_directory() => return Err(Error::WrongKind),
             Node::Control(_) | Node::File(_) => {}
         }
-        let mut length = self.lengths.get(number);
-        let mut snapshot = None;
-        if length.is_none_or(|length_bytes| length_bytes > SURELY_SMALL_BYTES) {
-            let bytes = self.bytes(node).map_err(stale_at_open)?;
-            length = Some(bytes.len());
-            self.lengths.put(number, bytes.len());
-            if attr::shown_size(bytes.len()) > attr::shown_size(0) {
-                snapshot = Some(self.handles.snapshot(bytes, true)?);
+        let snapshot = match self.retries.take(number, by) {
+            Some(snapshot) => Some(snapshot),
+            None => self.measure(number, node)?,
+        };
+        let length_bytes = match &snapshot {
+            Some(snapshot) => snapshot.len(),
+            None => self.lengths.get(number).unwrap_or(0),
+        };
+        if !self.page_cache.open(number, length_bytes, by) {
+            if let Some(snapshot) = snapshot {
+                self.retries.put(number, by, snapshot);
             }
-        } else if let Node::File(file) = node {
-            let alive = self.mirror.is_alive(file.cgroup)?;
-            if !alive {
-                return Err(Error::Stale);
-            }
-            self.view_of(file)?;
-        }
-        if !self.page_cache.open(number, length.unwrap_or(0), by) {
-            return Err(Error::Stale);
+            return Err(Error::Grown);
         }
         Ok(self.handles.open_file(node, snapshot))
     }
 
-    fn bytes(&self, node: Node) -> Result<Vec<u8>, Error> {
-        match node {
-            Node::File(file) => self.content(file),
-            Node::Control(control) => self.control_content(control),
-            Node::Cgroup(_) => Err(Error::WrongKind),
+    /// Runs the view if the length of its output is not known well enough.
+    fn measure(&self, number: INodeNo, node: Node) -> Result<Option<Arc<Snapshot>>, Error> {
+        let length_bytes = self.lengths.get(number);
+        if length_bytes.is_none_or(|length_bytes| length_bytes > MAX_SMALL_BYTES) {
+            return self.take_snapshot(number, node).map(Some);
         }
+        self.check_node(node)?;
+        Ok(None)
     }
 
-    pub(in crate::fs) fn read<T>(
+    /// A read(2).
+    pub(in crate::fs) fn read(
         &self,
         number: INodeNo,
         handle: FileHandle,
         offset: u64,
         size: u32,
-        show: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T, Error> {
+    ) -> Result<Part, Error> {
         let open = self.handles.get(handle)?;
-        let Handle::File(file) = &*open else {
-            return Err(Error::WrongKind);
+        let file = open.file()?;
+        let is_first = file.note_read();
+        let snapshot = if offset == 0 {
+            self.start(number, file)?
+        } else {
+            let filled = || {
+                self.page_cache.filled_by_another(Open {
+                    file: number,
+                    handle,
+                    since: file.opened,
+                })
+            };
+            match is_first.then(filled).flatten() {
+                // The caller has read the bytes before these from the page cache.
+                Some(snapshot) => {
+                    file.put_read(Arc::clone(&snapshot));
+                    snapshot
+                }
+                None => self.resume(number, file)?,
+            }
         };
-        let first = file.is_first_read();
-        if offset == 0 && !file.opened_just_now() {
-            self.run_again(number, file)?;
-        } else if first
-            && offset != 0
-            && let Some(snapshot) = self.page_cache.filled_by_another(Open {
-                file: number,
-                handle,
-                since: file.opened,
-            })
-        {
-            // It has read the bytes before from the page cache: these belong to them.
-            file.put(snapshot);
-        }
-        let mut show = Some(show);
-        let mut shown = |bytes: &[u8]| show.take().map(|show| show(bytes));
-        if let Some(shown) = file.slice(offset, size, &mut shown) {
-            return shown.ok_or(Error::BadHandle);
-        }
-        self.run_again(number, file)?;
-        let shown = file.slice(offset, size, &mut shown).flatten();
-        shown.ok_or(Error::BadHandle)
+        Ok(snapshot.part(offset, size))
     }
 
     /// A read that fills the kernel's page cache.
-    pub(in crate::fs) fn read_page<T>(
+    pub(in crate::fs) fn read_page(
         &self,
         number: INodeNo,
         handle: FileHandle,
         (offset, size): (u64, u32),
         by: Caller,
-        show: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T, Error> {
-        let file = self.handles.get(handle)?;
-        let Handle::File(file) = &*file else {
-            return Err(Error::WrongKind);
-        };
+    ) -> Result<Part, Error> {
+        let open_file = self.handles.get(handle)?;
+        let file = open_file.file()?;
         let open = Open {
             file: number,
             handle,
             since: file.opened,
         };
         if let Some(snapshot) = self.page_cache.filled_by(open) {
-            return Ok(show(snapshot.slice(offset, size)));
+            return Ok(snapshot.part(offset, size));
         }
-        // What read(2) has begun goes on.
-        if !file.was_read() && !file.opened_just_now() {
-            self.run_again(number, file)?;
-        }
-        let snapshot = file.snapshot().ok_or(Error::BadHandle)?;
+        let snapshot = if file.was_read() || file.is_unread() {
+            self.resume(number, file)?
+        } else {
+            self.take_unread_snapshot(number, file)?
+        };
+        // A refused caller goes on by read(2) and finds the snapshot unread.
         let filling = self.page_cache.fill(open, &snapshot, by);
         let snapshot = filling.ok_or(Error::NotByPageCache)?;
-        Ok(show(snapshot.slice(offset, size)))
+        file.note_taken(&snapshot);
+        Ok(snapshot.part(offset, size))
     }
 
-    fn run_again(&self, number: INodeNo, file: &OpenFile) -> Result<(), Error> {
-        let bytes = self.bytes(file.node).map_err(gone_when_open)?;
+    /// The snapshot for a read at offset 0.
+    fn start(&self, number: INodeNo, file: &OpenFile) -> Result<Arc<Snapshot>, Error> {
+        if file.is_unread() {
+            self.check_node(file.node)?;
+            if let Some(snapshot) = file.take_unread() {
+                return Ok(snapshot);
+            }
+        }
+        let snapshot = self.take_snapshot(number, file.node)?;
+        file.put_read(Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// The snapshot for a read that continues.
+    fn resume(&self, number: INodeNo, file: &OpenFile) -> Result<Arc<Snapshot>, Error> {
+        let Some((snapshot, unread)) = file.current() else {
+            return self.take_unread_snapshot(number, file);
+        };
+        if unread {
+            self.check_node(file.node)?;
+        }
+        Ok(snapshot)
+    }
+
+    /// Runs the view for a reader that does not begin at offset 0, or may not get the output.
+    fn take_unread_snapshot(
+        &self,
+        number: INodeNo,
+        file: &OpenFile,
+    ) -> Result<Arc<Snapshot>, Error> {
+        let snapshot = self.take_snapshot(number, file.node)?;
+        file.put_unread(Some(Arc::clone(&snapshot)));
+        Ok(snapshot)
+    }
+
+    /// Makes the content of the file anew.
+    fn take_snapshot(&self, number: INodeNo, node: Node) -> Result<Arc<Snapshot>, Error> {
+        let bytes = match node {
+            Node::File(file) => self.content(file),
+            Node::Control(control) => self.control_content(control),
+            Node::Cgroup(_) => Err(Error::WrongKind),
+        }?;
         self.lengths.put(number, bytes.len());
-        file.put(self.handles.snapshot(bytes, false)?);
-        Ok(())
+        self.handles.memory.snapshot(bytes)
     }
-}
 
-/// What is gone at open is a name that the kernel has to look up again.
-fn stale_at_open(error: Error) -> Error {
-    match error {
-        Error::Gone | Error::Mirror(mirror::Error::Gone(_)) => Error::Stale,
-        other => other,
-    }
-}
-
-/// What is gone at a read of an open file stays gone: looking up again cannot help.
-fn gone_when_open(error: Error) -> Error {
-    match error {
-        Error::Stale | Error::NoSuchName | Error::Mirror(mirror::Error::Gone(_)) => Error::Gone,
-        other => other,
+    /// Fails with [`Error::Gone`] when a new run would.
+    fn check_node(&self, node: Node) -> Result<(), Error> {
+        match node {
+            Node::File(file) => self.check_exists(file),
+            Node::Control(_) | Node::Cgroup(_) => Ok(()),
+        }
     }
 }

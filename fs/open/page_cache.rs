@@ -1,8 +1,8 @@
-//! Reads that fill the kernel's page cache: sendfile, splice, private maps. The cache holds one
-//! copy and one size of a file for all who have it open. A short read sets the size, unless the
-//! kernel was told attributes meanwhile: then the reader gets NULs up to the size told. So one
-//! open file at a time may be read that way, and only while no other size is on its way. All
-//! others are refused, and read on by read(2), which knows no cache and no size.
+//! Reads that fill the kernel's page cache: sendfile, splice, private maps. The cache holds one copy
+//! and one size of a file for all who have it open. A short read sets the size, unless attributes
+//! were sent to the kernel meanwhile: then the reader gets NULs up to the size that was sent.
+//! Therefore one open file at a time may fill the cache, and only while no attributes are on their
+//! way. All others are refused, and continue with read(2), which uses neither cache nor size.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -13,34 +13,34 @@ use fuser::{FileHandle, INodeNo};
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use super::handles::Snapshot;
+use super::snapshot::Snapshot;
 
-/// Who was told attributes and has not been heard of for so long has taken them in.
-const UNDER_WAY: Duration = Duration::from_millis(200);
+/// Assume that the kernel has applied attributes that were sent this long ago.
+const MAX_APPLY_TIME: Duration = Duration::from_millis(200);
 
-/// Some that are sent back to look a file up again find that it is gone, and stay on the list.
-const MOST_SENT_BACK: usize = 16;
+/// Callers that look the file up again and find it gone stay on the list of those sent back.
+const MAX_SENT_BACK: usize = 16;
 
 /// A thread that sends requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::fs) struct Caller(pub(in crate::fs) u32);
 
 impl Caller {
-    /// One of another PID namespace.
+    /// A thread of another PID namespace.
     const UNKNOWN: Caller = Caller(0);
 }
 
-/// A file that is open.
+/// One of the times that a file is open.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::fs) struct Open {
-    pub(in crate::fs) file: INodeNo,
-    pub(in crate::fs) handle: FileHandle,
-    pub(in crate::fs) since: Instant,
+pub(super) struct Open {
+    pub(super) file: INodeNo,
+    pub(super) handle: FileHandle,
+    pub(super) since: Instant,
 }
 
-/// What is in the kernel's page cache, and who put it there.
+/// What the kernel's page cache holds, and for which open file.
 pub(in crate::fs) struct PageCache {
-    /// Held for a look-up or a change only.
+    /// Locked for a look-up or a change only.
     files: Mutex<Files>,
 }
 
@@ -53,39 +53,40 @@ struct Files {
 #[derive(Default)]
 struct Known {
     size: u64,
-    told: Option<Told>,
-    /// Who tried to open it and looks it up again now.
+    sent: Option<SentAttributes>,
+    /// Callers whose open was refused, and that look the file up again.
     sent_back: Vec<Caller>,
 }
 
-/// Attributes that may be on their way.
-struct Told {
-    /// `None` for several.
+/// Attributes that the kernel may not have applied yet.
+struct SentAttributes {
+    /// `None` for several callers.
     to: Option<Caller>,
     at: Instant,
 }
 
-/// A file that is open somewhere.
+/// A file that is open.
 #[derive(Default)]
 struct InUse {
     handles: usize,
     filler: Option<(FileHandle, Arc<Snapshot>)>,
-    /// What the filler before has left, and until when.
+    /// The snapshot of the filler before, and when that was closed.
     left: Option<(Instant, Arc<Snapshot>)>,
 }
 
 impl PageCache {
-    /// Remembers the sizes of so many files; a forgotten one is refused until it is told again.
-    pub(in crate::fs) fn new(most: NonZeroUsize) -> PageCache {
-        let known = LruCache::new(most);
+    /// Remembers the sizes of `max_files` files. A forgotten file cannot be read through the page
+    /// cache until its attributes are sent again.
+    pub(in crate::fs) fn new(max_files: NonZeroUsize) -> PageCache {
+        let known = LruCache::new(max_files);
         let open = HashMap::new();
         PageCache {
             files: Mutex::new(Files { known, open }),
         }
     }
 
-    /// To be called before attributes go to the kernel; gives the size to tell in place of `size`.
-    pub(in crate::fs) fn tell(&self, file: INodeNo, size: u64, to: Caller) -> u64 {
+    /// Notes that attributes are sent to the kernel, and gives the size to send in place of `size`.
+    pub(in crate::fs) fn announce_size(&self, file: INodeNo, size: u64, to: Caller) -> u64 {
         let mut files = self.files.lock();
         let filler = files
             .open
@@ -94,22 +95,22 @@ impl PageCache {
         let size = filler.map_or(size, |(_, snapshot)| snapshot.len() as u64);
         let known = files.known.get_or_insert_mut(file.0, Known::default);
         known.size = size;
-        known.heard_of(to);
-        known.told = Some(Told {
-            to: known.told.is_none().then_some(to),
+        known.note_request(to);
+        known.sent = Some(SentAttributes {
+            to: known.sent.is_none().then_some(to),
             at: Instant::now(),
         });
         size
     }
 
-    /// To be called when a file is opened that holds so many bytes. False when the kernel knows of
-    /// fewer and has to look it up again before it is open; the same caller is not told so twice.
-    pub(in crate::fs) fn open(&self, file: INodeNo, length_bytes: usize, by: Caller) -> bool {
+    /// Notes that a file is opened whose output has this length. False when the kernel knows a
+    /// smaller size and has to look the file up again first; a caller is not sent back twice.
+    pub(super) fn open(&self, file: INodeNo, length_bytes: usize, by: Caller) -> bool {
         let mut files = self.files.lock();
         let Files { known, open } = &mut *files;
         let filled = open.get(&file.0).is_some_and(|open| open.filler.is_some());
         let known = known.get_or_insert_mut(file.0, Known::default);
-        known.heard_of(by);
+        known.note_request(by);
         let too_small = !filled && known.size < length_bytes as u64;
         if known.send_back(by, too_small) {
             return false;
@@ -118,24 +119,24 @@ impl PageCache {
         true
     }
 
-    /// To be called at each read(2).
-    pub(in crate::fs) fn heard_of(&self, file: INodeNo, caller: Caller) {
+    /// Notes a read(2).
+    pub(in crate::fs) fn note_read(&self, file: INodeNo, caller: Caller) {
         if let Some(known) = self.files.lock().known.peek_mut(&file.0) {
-            known.heard_of(caller);
+            known.note_request(caller);
         }
     }
 
-    /// What the open file fills the cache with.
-    pub(in crate::fs) fn filled_by(&self, open: Open) -> Option<Arc<Snapshot>> {
+    /// The snapshot with which this open file fills the cache.
+    pub(super) fn filled_by(&self, open: Open) -> Option<Arc<Snapshot>> {
         let files = self.files.lock();
         let (handle, snapshot) = files.open.get(&open.file.0)?.filler.as_ref()?;
         (*handle == open.handle).then(|| Arc::clone(snapshot))
     }
 
-    /// Lets the open file fill the cache with `snapshot` until it is closed, and gives what it is
-    /// filled with: another read of the same file may have been first. `None` when that would
-    /// spoil what somebody reads.
-    pub(in crate::fs) fn fill(
+    /// Lets the open file fill the cache with `snapshot` until it is closed. Gives the snapshot to
+    /// use: another read of the same open file may have come first. `None` when filling the cache
+    /// would spoil what another reader gets.
+    pub(super) fn fill(
         &self,
         open: Open,
         snapshot: &Arc<Snapshot>,
@@ -145,7 +146,7 @@ impl PageCache {
         let Files { known, open: table } = &mut *files;
         let known = known.get_mut(&open.file.0)?;
         let in_use = table.get_mut(&open.file.0)?;
-        known.heard_of(by);
+        known.note_request(by);
         if in_use.others(open).is_some() {
             return None;
         }
@@ -153,7 +154,7 @@ impl PageCache {
             return Some(Arc::clone(filling));
         }
         let length = snapshot.len() as u64;
-        if known.told.is_some() || known.size < length {
+        if known.sent.is_some() || known.size < length {
             return None;
         }
         known.size = length;
@@ -161,14 +162,14 @@ impl PageCache {
         Some(Arc::clone(snapshot))
     }
 
-    /// What another has filled the cache with while this file was open, which therefore may have
-    /// read a part of that.
-    pub(in crate::fs) fn filled_by_another(&self, open: Open) -> Option<Arc<Snapshot>> {
+    /// The snapshot with which another open file has filled the cache since this one was opened: the
+    /// reader of this one may have got a part of it.
+    pub(super) fn filled_by_another(&self, open: Open) -> Option<Arc<Snapshot>> {
         let files = self.files.lock();
         files.open.get(&open.file.0)?.others(open).map(Arc::clone)
     }
 
-    /// To be called when a file is closed.
+    /// Notes that a file is closed.
     pub(in crate::fs) fn close(&self, file: INodeNo, handle: FileHandle) {
         let mut files = self.files.lock();
         let Some(in_use) = files.open.get_mut(&file.0) else {
@@ -185,7 +186,7 @@ impl PageCache {
             None
         };
         drop(files);
-        // Large, maybe; not to be freed under the lock.
+        // Freeing a large snapshot takes long.
         drop((freed, left));
     }
 }
@@ -202,24 +203,24 @@ impl InUse {
 }
 
 impl Known {
-    /// Whether the caller has to look the file up again. It may not be told so twice: the second
-    /// time is what its program would get to see.
+    /// Whether the caller has to look the file up again. The kernel hides one `ESTALE` from the
+    /// program, not two in a row.
     fn send_back(&mut self, caller: Caller, too_small: bool) -> bool {
         if let Some(at) = self.sent_back.iter().position(|other| *other == caller) {
             self.sent_back.swap_remove(at);
             return false;
         }
-        let send = too_small && caller != Caller::UNKNOWN && self.sent_back.len() < MOST_SENT_BACK;
+        let send = too_small && caller != Caller::UNKNOWN && self.sent_back.len() < MAX_SENT_BACK;
         if send {
             self.sent_back.push(caller);
         }
         send
     }
 
-    /// Who sends a request has taken in what was told before.
-    fn heard_of(&mut self, caller: Caller) {
-        let done = |told: &mut Told| told.to == Some(caller) || told.at.elapsed() > UNDER_WAY;
-        self.told.take_if(done);
+    /// A caller that sends a request has applied the attributes that were sent to it before.
+    fn note_request(&mut self, caller: Caller) {
+        self.sent
+            .take_if(|sent| sent.to == Some(caller) || sent.at.elapsed() > MAX_APPLY_TIME);
     }
 }
 

@@ -1,35 +1,35 @@
-//! The memory of a large output that nobody reads any more, kept for the next one: to have as much
-//! new memory from the kernel costs about what it costs to fill it.
+//! The buffer of a large output that was closed, kept for the next one: new memory of that size
+//! from the kernel costs about as much time as filling it.
 
 use parking_lot::Mutex;
 
-/// Shorter outputs gain nothing.
-const LEAST_BYTES: usize = 256 << 10;
+/// Smaller buffers are not worth keeping.
+const MIN_BYTES: usize = 256 << 10;
 
-/// At most one buffer.
+/// At most one spare buffer.
 pub(in crate::fs) struct Spare {
-    most_bytes: usize,
-    /// Held to take or put the buffer only.
+    max_bytes: usize,
+    /// Locked to take or put the buffer only.
     buffer: Mutex<Vec<u8>>,
 }
 
 impl Spare {
-    /// Keeps a buffer of at most so many bytes.
-    pub(in crate::fs) fn new(most_bytes: usize) -> Spare {
+    /// Keeps no buffer that is larger than `max_bytes`.
+    pub(in crate::fs) fn new(max_bytes: usize) -> Spare {
         Spare {
-            most_bytes,
+            max_bytes,
             buffer: Mutex::default(),
         }
     }
 
-    /// An empty buffer.
+    /// An empty buffer: the spare one if there is one.
     pub(in crate::fs) fn take(&self) -> Vec<u8> {
         std::mem::take(&mut *self.buffer.lock())
     }
 
-    /// The output in a buffer of its size, where the one that it was written to is much larger.
-    pub(in crate::fs) fn fit(&self, output: Vec<u8>) -> Vec<u8> {
-        if output.capacity() < LEAST_BYTES || output.len() > output.capacity() / 2 {
+    /// The output in a buffer of its size, if its buffer is much larger.
+    pub(in crate::fs) fn shrink(&self, output: Vec<u8>) -> Vec<u8> {
+        if output.capacity() < MIN_BYTES || output.len() > output.capacity() / 2 {
             return output;
         }
         let exact = output.as_slice().to_vec();
@@ -37,9 +37,9 @@ impl Spare {
         exact
     }
 
-    /// Keeps the larger one of this buffer and the one that is kept.
+    /// Keeps the larger of this buffer and the spare one.
     pub(in crate::fs) fn put(&self, mut buffer: Vec<u8>) {
-        if !(LEAST_BYTES..=self.most_bytes).contains(&buffer.capacity()) {
+        if !(MIN_BYTES..=self.max_bytes).contains(&buffer.capacity()) {
             return;
         }
         buffer.clear();
@@ -48,7 +48,7 @@ impl Spare {
             std::mem::swap(&mut *kept, &mut buffer);
         }
         drop(kept);
-        // What is not kept goes back to the kernel with no lock held.
+        // Freeing a large buffer takes long.
         drop(buffer);
     }
 }
@@ -57,23 +57,23 @@ impl Spare {
 mod tests {
     use super::*;
 
-    const LARGE: usize = 4 * LEAST_BYTES;
+    const LARGE: usize = 4 * MIN_BYTES;
 
     #[test]
     fn the_largest_buffer_is_kept_empty() {
         let spare = Spare::new(LARGE);
         spare.put(vec![1; LARGE]);
-        spare.put(vec![1; LEAST_BYTES]);
+        spare.put(vec![1; MIN_BYTES]);
         let buffer = spare.take();
         assert_eq!((buffer.len(), buffer.capacity()), (0, LARGE));
         assert_eq!(spare.take().capacity(), 0);
     }
 
     #[test]
-    fn what_is_too_large_or_not_worth_it_is_not_kept() {
+    fn a_buffer_that_is_too_large_or_too_small_is_not_kept() {
         let spare = Spare::new(LARGE);
         spare.put(vec![1; LARGE + 1]);
-        spare.put(vec![1; LEAST_BYTES - 1]);
+        spare.put(vec![1; MIN_BYTES - 1]);
         assert_eq!(spare.take().capacity(), 0);
     }
 
@@ -82,7 +82,7 @@ mod tests {
         let spare = Spare::new(LARGE);
         let mut output = Vec::with_capacity(LARGE);
         output.extend_from_slice(b"short");
-        let output = spare.fit(output);
+        let output = spare.shrink(output);
         assert_eq!((output.as_slice(), output.capacity()), (&b"short"[..], 5));
         assert_eq!(spare.take().capacity(), LARGE);
     }
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_long_output_stays_where_it_is() {
         let spare = Spare::new(LARGE);
-        let output = spare.fit(vec![1; LARGE]);
+        let output = spare.shrink(vec![1; LARGE]);
         assert_eq!(output.len(), LARGE);
         assert_eq!(spare.take().capacity(), 0);
     }

@@ -1,4 +1,4 @@
-use super::super::handles::Handles;
+use super::super::snapshot::Memory;
 use super::*;
 
 const FILE: INodeNo = INodeNo(7);
@@ -7,7 +7,7 @@ const B: Caller = Caller(11);
 
 struct Bench {
     cache: PageCache,
-    handles: Handles,
+    memory: Memory,
     next: u64,
 }
 
@@ -15,20 +15,19 @@ impl Bench {
     fn new() -> Bench {
         Bench {
             cache: PageCache::new(NonZeroUsize::MIN),
-            handles: Handles::new(1 << 20),
+            memory: Memory::new(1 << 20),
             next: 0,
         }
     }
 
     fn snapshot(&self, length: usize) -> Arc<Snapshot> {
-        self.handles
-            .snapshot(vec![b'x'; length], false)
-            .expect("room")
+        let bytes = vec![b'x'; length];
+        self.memory.snapshot(bytes).expect("room")
     }
 
-    /// As a program does: attributes first, then open.
+    /// Attributes first, then open, as the kernel does for a program.
     fn open(&mut self, by: Caller) -> Open {
-        self.cache.tell(FILE, 4096, by);
+        self.cache.announce_size(FILE, 4096, by);
         assert!(self.cache.open(FILE, 10, by));
         self.next += 1;
         Open {
@@ -44,7 +43,7 @@ impl Bench {
 }
 
 #[test]
-fn one_after_the_other_all_may_fill() {
+fn open_files_may_fill_one_after_the_other() {
     let mut bench = Bench::new();
     for by in [A, A, B] {
         let open = bench.open(by);
@@ -65,7 +64,7 @@ fn reads_of_one_open_file_at_a_time_agree_on_one_run() {
 }
 
 #[test]
-fn while_one_fills_no_other_may() {
+fn while_one_open_file_fills_no_other_may() {
     let mut bench = Bench::new();
     let a = bench.open(A);
     assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_some());
@@ -76,7 +75,7 @@ fn while_one_fills_no_other_may() {
 }
 
 #[test]
-fn what_was_left_counts_for_those_who_had_it_open_then() {
+fn a_closed_fillers_snapshot_counts_for_files_that_were_open_then() {
     let mut bench = Bench::new();
     let a = bench.open(A);
     let b = bench.open(B);
@@ -93,31 +92,31 @@ fn what_was_left_counts_for_those_who_had_it_open_then() {
 fn the_size_stays_while_somebody_fills() {
     let mut bench = Bench::new();
     let a = bench.open(A);
-    assert_eq!(bench.cache.tell(FILE, 4096, A), 4096);
+    assert_eq!(bench.cache.announce_size(FILE, 4096, A), 4096);
     assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_some());
-    assert_eq!(bench.cache.tell(FILE, 4096, B), 10);
+    assert_eq!(bench.cache.announce_size(FILE, 4096, B), 10);
     bench.close(a);
-    assert_eq!(bench.cache.tell(FILE, 4096, B), 4096);
+    assert_eq!(bench.cache.announce_size(FILE, 4096, B), 4096);
 }
 
 #[test]
-fn a_size_that_another_is_being_told_refuses() {
+fn while_a_size_is_sent_to_another_caller_no_one_may_fill() {
     let mut bench = Bench::new();
     let a = bench.open(A);
-    bench.cache.tell(FILE, 4096, B);
+    bench.cache.announce_size(FILE, 4096, B);
     assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_none());
-    bench.cache.heard_of(FILE, B);
+    bench.cache.note_read(FILE, B);
     assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_some());
 }
 
 #[test]
-fn a_size_told_to_several_refuses_for_a_while() {
+fn a_size_sent_to_several_callers_refuses_for_a_while() {
     let mut bench = Bench::new();
     let a = bench.open(A);
-    bench.cache.tell(FILE, 4096, A);
-    bench.cache.tell(FILE, 4096, B);
+    bench.cache.announce_size(FILE, 4096, A);
+    bench.cache.announce_size(FILE, 4096, B);
     assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_none());
-    std::thread::sleep(UNDER_WAY + Duration::from_millis(1));
+    std::thread::sleep(MAX_APPLY_TIME + Duration::from_millis(1));
     assert!(bench.cache.fill(a, &bench.snapshot(10), A).is_some());
 }
 
@@ -129,10 +128,10 @@ fn more_than_the_size_that_the_kernel_has_is_refused() {
 }
 
 #[test]
-fn who_opens_a_file_that_has_grown_is_sent_back_once() {
+fn a_caller_that_opens_a_grown_file_is_sent_back_once() {
     let bench = Bench::new();
     assert!(!bench.cache.open(FILE, 1, A));
-    bench.cache.tell(FILE, 4096, A);
+    bench.cache.announce_size(FILE, 4096, A);
     assert!(bench.cache.open(FILE, 1, A));
     assert!(!bench.cache.open(FILE, 4097, A));
     assert!(bench.cache.open(FILE, 4097, A));
@@ -143,7 +142,7 @@ fn who_opens_a_file_that_has_grown_is_sent_back_once() {
 }
 
 #[test]
-fn nothing_is_kept_of_a_file_that_nobody_has_open() {
+fn nothing_is_kept_of_a_file_that_is_not_open() {
     let mut bench = Bench::new();
     let a = bench.open(A);
     let b = bench.open(B);
