@@ -119,8 +119,14 @@ impl Work {
                     self.links.release(id.0);
                     self.forget(parent, &name);
                 }
-                Ok(Message::Change(Change::Renamed { parent, name, .. })) => {
-                    self.forget(parent, &name);
+                Ok(Message::Change(Change::Renamed {
+                    parent,
+                    old_name,
+                    new_name,
+                    ..
+                })) => {
+                    self.forget(parent, &old_name);
+                    self.forget(parent, &new_name);
                 }
                 Err(RecvTimeoutError::Timeout) => self.check_links(),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,

@@ -1,43 +1,50 @@
-//! The questions that only cgroupfs answers: is this cgroup alive, what is in it, what is above.
-//! Always asked by cgroup id, so no answer can be about another cgroup. Keeps nothing.
+//! Asks cgroupfs: does this cgroup exist, what is in it, what is above it. Keeps no answer.
+//!
+//! Each question names a cgroup by its id, so no answer is about another cgroup.
 
 use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, fstat, openat, statat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, fstat, openat, openat2, statat,
+};
 use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::{CgroupId, Error};
 use crate::sys;
 
-/// Bytes of directory entries fetched at a time: a leaf's control files and some children.
+/// Size of the buffer for directory entries: room for a leaf's control files and some children.
 const LISTING_BYTES: usize = 16 * 1024;
 
-/// One mounted cgroup hierarchy, seen from the directory that is the source.
+/// One cgroup hierarchy, from the source directory down.
 pub(super) struct Cgroupfs {
     source: OwnedFd,
     root: CgroupId,
-    device: u64,
+    parent_of_root: Option<(CgroupId, OwnedFd)>,
 }
 
 impl Cgroupfs {
-    /// Takes the open directory `source` for the root, and checks that ids can be opened here.
-    pub(super) fn new(source: OwnedFd) -> Result<Cgroupfs, Error> {
+    /// Takes the cgroup of the open directory `source` for the root.
+    pub(super) fn new(source: &OwnedFd) -> Result<Cgroupfs, Error> {
         let unknown = CgroupId(0);
-        let stat = fstat(&source).map_err(|e| Error::io("stat", unknown, e.into()))?;
+        let stat = fstat(source).map_err(|e| Error::io("stat", unknown, e.into()))?;
+        let root = CgroupId(stat.st_ino);
+        let action = "clone the mount (SOURCE must be mounted in this mount namespace) of";
         let cgroupfs = Cgroupfs {
-            source,
-            root: CgroupId(stat.st_ino),
-            device: stat.st_dev,
+            source: clone_mount(source).map_err(|e| Error::io(action, root, e.into()))?,
+            root,
+            parent_of_root: parent_of_root(source, root),
         };
-        let action = "open by its id (needs CAP_DAC_READ_SEARCH)";
-        sys::open_cgroup_by_id(cgroupfs.source(), stat.st_ino, libc::O_PATH)
-            .map_err(|e| Error::io(action, cgroupfs.root, e))?;
+        let action = "open by id (needs CAP_DAC_READ_SEARCH)";
+        sys::open_cgroup_by_id(cgroupfs.source(), root.0, libc::O_PATH)
+            .map_err(|e| Error::io(action, root, e))?;
         Ok(cgroupfs)
     }
 
+    /// The source directory, in a mount that nothing covers.
     pub(super) fn source(&self) -> BorrowedFd<'_> {
         self.source.as_fd()
     }
@@ -46,67 +53,31 @@ impl Cgroupfs {
         self.root
     }
 
-    /// Opens the directory of exactly this cgroup, for reading.
+    /// The cgroup above the source and its directory, where the source's mount shows it.
+    pub(super) fn parent_of_root(&self) -> Option<(CgroupId, BorrowedFd<'_>)> {
+        let (id, directory) = self.parent_of_root.as_ref()?;
+        Some((*id, directory.as_fd()))
+    }
+
+    /// Opens the directory of exactly this cgroup for reading.
     pub(super) fn open(&self, id: CgroupId) -> Result<OwnedFd, Error> {
         self.open_with(id, libc::O_RDONLY | libc::O_DIRECTORY)
     }
 
     pub(super) fn is_alive(&self, id: CgroupId) -> Result<bool, Error> {
-        match self.open_place(id) {
+        match self.open_path(id) {
             Ok(_) => Ok(true),
             Err(Error::Gone(_)) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// The cgroup that is `name` in `parent` now, if one is.
+    /// The cgroup that has this name in `parent` now.
     pub(super) fn child(&self, parent: CgroupId, name: &OsStr) -> Result<Option<CgroupId>, Error> {
         if !is_name(name) {
             return Ok(None);
         }
-        self.child_in(self.open_place(parent)?, parent, name)
-    }
-
-    /// The cgroups directly below `dir`.
-    pub(super) fn children(&self, dir: CgroupId) -> Result<Vec<(OsString, CgroupId)>, Error> {
-        list(&self.open(dir)?).map_err(|e| Error::io("list", dir, e.into()))
-    }
-
-    /// The parent of `id`, and the name it bears there.
-    pub(super) fn place(&self, id: CgroupId) -> Result<(CgroupId, OsString), Error> {
-        let failed = |e: Errno| match e {
-            // Above the mounted part of the hierarchy there is nothing to go up to.
-            Errno::NOENT => Error::Outside(id),
-            e => Error::io("find the parent of", id, e.into()),
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let above = openat(self.open_place(id)?, "..", flags, Mode::empty()).map_err(failed)?;
-        let stat = fstat(&above).map_err(failed)?;
-        if stat.st_dev != self.device || stat.st_ino == id.0 {
-            return Err(Error::Outside(id));
-        }
-        list(&above)
-            .map_err(failed)?
-            .into_iter()
-            .find(|&(_, child)| child == id)
-            .map(|(name, _)| (CgroupId(stat.st_ino), name))
-            .ok_or(Error::Gone(id))
-    }
-
-    fn child_in(
-        &self,
-        dir: OwnedFd,
-        parent: CgroupId,
-        name: &OsStr,
-    ) -> Result<Option<CgroupId>, Error> {
-        match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-            // Something is mounted over the child, perhaps cgview itself: the listing shows what
-            // is below.
-            Ok(stat) if stat.st_dev != self.device => {
-                let listing = self.children(parent)?;
-                let child = listing.into_iter().find(|(other, _)| other == name);
-                Ok(child.map(|(_, id)| id))
-            }
+        match statat(self.open_path(parent)?, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 Ok(Some(CgroupId(stat.st_ino)))
             }
@@ -115,8 +86,34 @@ impl Cgroupfs {
         }
     }
 
-    /// Opens a cgroup's directory as a mere place to look from: no permission is asked for.
-    fn open_place(&self, id: CgroupId) -> Result<OwnedFd, Error> {
+    /// The child cgroups of `dir`.
+    pub(super) fn children(&self, dir: CgroupId) -> Result<Vec<(OsString, CgroupId)>, Error> {
+        list(&self.open(dir)?).map_err(|e| Error::io("list", dir, e.into()))
+    }
+
+    /// The parent of `id`, and the name of `id` in it.
+    pub(super) fn parent_and_name(&self, id: CgroupId) -> Result<(CgroupId, OsString), Error> {
+        let failed = |e: Errno| match e {
+            // The kernel goes up no further than to the root of the mount, which is the source.
+            Errno::NOENT => Error::Outside(id),
+            e => Error::io("find the parent of", id, e.into()),
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let parent = openat(self.open_path(id)?, "..", flags, Mode::empty()).map_err(failed)?;
+        let parent_id = CgroupId(fstat(&parent).map_err(failed)?.st_ino);
+        if parent_id == id {
+            return Err(Error::Outside(id));
+        }
+        list(&parent)
+            .map_err(failed)?
+            .into_iter()
+            .find(|&(_, child)| child == id)
+            .map(|(name, _)| (parent_id, name))
+            .ok_or(Error::Gone(id))
+    }
+
+    /// Opens a directory to resolve names in it, which needs no permission to read it.
+    fn open_path(&self, id: CgroupId) -> Result<OwnedFd, Error> {
         self.open_with(id, libc::O_PATH | libc::O_DIRECTORY)
     }
 
@@ -125,7 +122,32 @@ impl Cgroupfs {
     }
 }
 
-/// The subdirectories of an open cgroup directory; none when it was removed meanwhile.
+/// Opens `source` in a mount of its own.
+///
+/// A file system can be mounted over a cgroup's directory, also cgview itself. A lookup that
+/// reaches it waits for its daemon, and cgview must not wait for itself. Nothing covers a
+/// directory of the clone, whether the path is resolved here or by notify.
+fn clone_mount(source: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(source, "", flags)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // When `tree` is closed, the kernel detaches the clone from its peers (fs/namespace.c
+    // `dissolve_on_fput`): no later mount propagates into it.
+    openat(&tree, ".", flags, Mode::empty())
+}
+
+/// The cgroup above the source; none where the mount ends there, or another one covers it.
+fn parent_of_root(source: &OwnedFd, root: CgroupId) -> Option<(CgroupId, OwnedFd)> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_XDEV;
+    let parent = openat2(source, "..", flags, Mode::empty(), resolve).ok()?;
+    let id = CgroupId(fstat(&parent).ok()?.st_ino);
+    (id != root).then_some((id, parent))
+}
+
+/// The subdirectories of an open cgroup directory; none if the cgroup was removed meanwhile.
 fn list(dir: &OwnedFd) -> rustix::io::Result<Vec<(OsString, CgroupId)>> {
     let mut buffer = [MaybeUninit::uninit(); LISTING_BYTES];
     let mut entries = RawDir::new(dir, &mut buffer);
@@ -143,7 +165,7 @@ fn list(dir: &OwnedFd) -> rustix::io::Result<Vec<(OsString, CgroupId)>> {
     Ok(listing)
 }
 
-/// Whether `name` can be a child's: one component, and not a step to another directory.
+/// Whether `name` is a single path component that stays below its directory.
 fn is_name(name: &OsStr) -> bool {
     !matches!(name.as_bytes(), b"" | b"." | b"..") && !name.as_bytes().contains(&b'/')
 }

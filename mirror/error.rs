@@ -1,40 +1,42 @@
-//! What can go wrong when cgroupfs is asked about a cgroup.
+//! The errors of the mirror.
 
 use std::ffi::OsString;
 use std::{error, fmt, io};
 
 use super::CgroupId;
 
-/// Why the mirror could not answer.
+/// Why the mirror cannot answer.
 #[derive(Debug)]
 pub enum Error {
-    /// The cgroup is there, but has no child of that name.
+    /// The cgroup exists, but has no child of this name.
     NotFound {
-        /// The cgroup that was asked.
+        /// The cgroup that was asked for a child.
         parent: CgroupId,
-        /// The name that it does not have.
+        /// The name that no child has.
         name: OsString,
     },
-    /// The cgroup was removed. Its id will never come back.
+    /// The cgroup was removed. The kernel never uses its id again.
     Gone(CgroupId),
-    /// The cgroup lives, but not below the source directory.
+    /// The cgroup exists, but not below the source directory.
     Outside(CgroupId),
     /// A system call failed for another reason.
     Io {
-        /// What was tried, to be read after "cannot".
+        /// What failed, to be read after "cannot" and before "cgroup ID".
         action: &'static str,
-        /// The cgroup it was tried on.
+        /// The cgroup on which it failed.
         id: CgroupId,
-        /// What the kernel said.
+        /// The error of the kernel.
         source: io::Error,
     },
-    /// The mirror's thread could not be started.
+    /// The mirror's thread cannot be started.
     Thread(io::Error),
 }
 
 impl Error {
-    /// The error of `action` on the cgroup `id`: `ESTALE` and `ENODEV` are cgroupfs's words for
-    /// "removed".
+    /// The error of `action` on the cgroup `id`.
+    ///
+    /// `ESTALE` (from a file handle, fs/kernfs/mount.c) and `ENODEV` (from an open file,
+    /// fs/kernfs/file.c) mean that the cgroup was removed.
     pub(super) fn io(action: &'static str, id: CgroupId, source: io::Error) -> Error {
         match source.raw_os_error() {
             Some(libc::ESTALE | libc::ENODEV) => Error::Gone(id),

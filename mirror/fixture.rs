@@ -1,4 +1,4 @@
-//! A cgroup to make cgroups in, for tests. Removes itself with all below it, also on panic.
+//! A cgroup for tests to make cgroups in. It is removed on drop with its descendants.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ pub(super) struct FixtureCgroup {
 }
 
 impl FixtureCgroup {
-    /// A new cgroup at the top of cgroup2.
+    /// Makes a cgroup below the root of cgroup2.
     pub(super) fn new() -> FixtureCgroup {
         FixtureCgroup::below(&super::find_cgroup2().unwrap())
     }

@@ -1,35 +1,35 @@
-//! The thread that follows cgroupfs: watches a directory first and lists it then, takes each event
-//! for "look again at this name", compares by id and tells the changes. Lost events, a limit on
-//! watches or a failed look end in a look at everything.
+//! The mirror's thread: keeps the tree and the watches equal to cgroupfs and reports the changes.
+//!
+//! It watches a directory before it lists it, so that no cgroup is missed in between. An event only
+//! says which name to check; the comparison with cgroupfs, by id, says what has changed. After lost
+//! events, missing watches or failed checks it rescans.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::known::Hierarchy;
-use super::queue::{Batch, Inbox, Outbox};
+use super::known::KnownCgroups;
+use super::queue::{self, Batch, Receiver};
 use super::watch::Watches;
 use super::{CgroupId, Change, Error};
 
-/// How often everything is looked at while some cgroup has no watch.
+/// Time between two rescans while a cgroup has no watch.
 pub(super) const RESCAN_INTERVAL: Duration =
     Duration::from_millis(if cfg!(test) { 300 } else { 30_000 });
 
-/// The least time from one look at everything to the next: events are lost when there is much to
-/// do already.
-const RESCAN_PAUSE: Duration = Duration::from_secs(1);
+/// Minimum time between two rescans. Events are lost under load, and a rescan adds to it.
+const MIN_RESCAN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Directories watched at a time before they are listed: each order to notify costs two thread
-/// switches, and its queue of events must not overflow meanwhile.
+/// Number of directories that are watched before they are listed. Each call of notify costs two
+/// thread switches; a larger batch can overflow the kernel's event queue.
 const WATCH_BATCH: usize = 256;
 
-/// Watches removed before the inbox is seen to again: with many watches each takes a millisecond,
-/// and to tell of an end is more urgent.
+/// Number of watches that are removed between two batches of events. Each removal can take a
+/// millisecond, and reporting a removed cgroup is more urgent.
 const UNWATCH_BATCH: usize = 16;
 
-/// The follower's figures, for others to read.
+/// Figures of the mirror's thread, for other threads to read.
 #[derive(Default)]
 pub(super) struct Figures {
     pub(super) watches: AtomicUsize,
@@ -39,150 +39,145 @@ pub(super) struct Figures {
 
 /// The state of the mirror's thread.
 pub(super) struct Follower<F> {
-    hierarchy: Arc<Hierarchy>,
+    known: Arc<KnownCgroups>,
     figures: Arc<Figures>,
-    outbox: Outbox,
+    receiver: Receiver,
     watches: Watches,
     on_change: F,
-    /// Directories to be watched, where they are not, and to be listed.
-    todo: Vec<CgroupId>,
-    /// Cgroups that are gone and may have a watch yet.
-    ended: Vec<CgroupId>,
-    /// Events were lost since the last look at everything.
-    lost: bool,
-    /// A look failed for want of memory or descriptors: look at everything, later.
-    failed: bool,
-    /// False during the first scan, which finds what is there and tells of no change.
-    telling: bool,
+    /// Directories to watch, if they are not watched yet, and to list.
+    to_scan: Vec<CgroupId>,
+    /// Cgroups that are gone and may still have a watch.
+    to_unwatch: Vec<CgroupId>,
+    /// Events were lost since the last rescan.
+    events_lost: bool,
+    /// A check failed since the last rescan, for lack of memory or descriptors.
+    check_failed: bool,
+    /// False during the first scan, whose cgroups are no changes.
+    reports_changes: bool,
     last_rescan: Instant,
 }
 
 impl<F: Fn(Change)> Follower<F> {
-    /// Watches and lists everything below the source, on the caller's thread.
+    /// Watches and lists everything from the source down, on the caller's thread.
     pub(super) fn start(
-        hierarchy: Arc<Hierarchy>,
+        known: Arc<KnownCgroups>,
         figures: Arc<Figures>,
-        (inbox, outbox): (Inbox, Outbox),
+        (sender, receiver): (queue::Sender, Receiver),
         on_change: F,
     ) -> Result<Follower<F>, Error> {
-        let root = hierarchy.cgroupfs.root();
-        let watches = Watches::new(hierarchy.cgroupfs.source(), inbox)
+        let root = known.cgroupfs.root();
+        let watches = Watches::new(known.cgroupfs.source(), sender)
             .map_err(|e| Error::io("watch", root, e))?;
         let mut follower = Follower {
-            hierarchy,
+            known,
             figures,
-            outbox,
+            receiver,
             watches,
             on_change,
-            todo: vec![root],
-            ended: Vec::new(),
-            lost: false,
-            failed: false,
-            telling: false,
+            to_scan: vec![root],
+            to_unwatch: Vec::new(),
+            events_lost: false,
+            check_failed: false,
+            reports_changes: false,
             last_rescan: Instant::now(),
         };
-        follower.watch_above_root();
-        follower.settle();
-        follower.publish();
-        follower.telling = true;
+        // Only its parent reports that the source itself was removed.
+        if let Some((id, directory)) = follower.known.cgroupfs.parent_of_root() {
+            follower.watches.add_directory(id, directory);
+        }
+        follower.scan_pending();
+        follower.publish_figures();
+        follower.reports_changes = true;
         Ok(follower)
     }
 
-    /// Follows until the inbox says stop.
+    /// Handles events until the queue says stop.
     pub(super) fn run(mut self) {
         loop {
-            let batch = self.outbox.next_batch(self.patience());
+            let batch = self.receiver.next_batch(self.timeout());
             if batch.stop {
                 return;
             }
-            self.lost |= batch.lost;
-            if self.rescan_due() == Some(Duration::ZERO) {
+            self.events_lost |= batch.lost;
+            self.watches.close_failed_instances();
+            if self.time_to_rescan() == Some(Duration::ZERO) {
                 self.rescan();
             }
-            self.look_at_names(batch);
-            self.settle();
-            self.unwatch_ended();
-            self.publish();
+            self.check_names(batch);
+            self.scan_pending();
+            self.unwatch_gone();
+            self.publish_figures();
         }
     }
 
-    fn patience(&self) -> Option<Duration> {
-        if !self.ended.is_empty() {
+    fn timeout(&self) -> Option<Duration> {
+        if !self.to_unwatch.is_empty() {
             return Some(Duration::ZERO);
         }
-        self.rescan_due()
+        self.time_to_rescan()
     }
 
-    /// The time until everything is to be looked at, if it is.
-    fn rescan_due(&self) -> Option<Duration> {
-        let pause = match (self.lost, self.failed || self.watches.unwatched() > 0) {
-            (true, _) => RESCAN_PAUSE,
-            (false, true) => RESCAN_INTERVAL,
-            (false, false) => return None,
+    /// The time until the next rescan, if one is necessary.
+    fn time_to_rescan(&self) -> Option<Duration> {
+        let interval = if self.events_lost {
+            MIN_RESCAN_INTERVAL
+        } else if self.check_failed || self.watches.unwatched() > 0 {
+            RESCAN_INTERVAL
+        } else {
+            return None;
         };
-        Some(pause.saturating_sub(self.last_rescan.elapsed()))
+        Some(interval.saturating_sub(self.last_rescan.elapsed()))
     }
 
-    fn unwatch_ended(&mut self) {
-        let rest = self.ended.len().saturating_sub(UNWATCH_BATCH);
-        for id in self.ended.drain(rest..) {
+    fn unwatch_gone(&mut self) {
+        let rest = self.to_unwatch.len().saturating_sub(UNWATCH_BATCH);
+        for id in self.to_unwatch.drain(rest..) {
             self.watches.remove(id);
         }
     }
 
-    fn publish(&self) {
-        let figures = &*self.figures;
-        figures.watches.store(self.watches.len(), Ordering::Relaxed);
-        figures
-            .unwatched
-            .store(self.watches.unwatched(), Ordering::Relaxed);
-    }
-
-    /// The source may be a cgroup that can be removed, which only its parent's watch tells.
-    fn watch_above_root(&mut self) {
-        if let Ok((above, _)) = self
-            .hierarchy
-            .cgroupfs
-            .place(self.hierarchy.cgroupfs.root())
-        {
-            self.watches.add(vec![(above, PathBuf::from(".."))]);
-        }
+    fn publish_figures(&self) {
+        let Figures {
+            watches, unwatched, ..
+        } = &*self.figures;
+        watches.store(self.watches.len(), Ordering::Relaxed);
+        unwatched.store(self.watches.unwatched(), Ordering::Relaxed);
     }
 
     fn rescan(&mut self) {
         self.figures.rescans.fetch_add(1, Ordering::Relaxed);
-        self.lost = false;
-        self.failed = false;
+        self.events_lost = false;
+        self.check_failed = false;
         self.watches.retry();
-        self.todo = self.hierarchy.tree.read().ids();
-        self.settle();
+        self.to_scan = self.known.tree.read().ids();
+        self.scan_pending();
         self.last_rescan = Instant::now();
     }
 
-    /// Works off `todo`, and what appears while doing so.
-    fn settle(&mut self) {
-        while !self.todo.is_empty() {
-            let rest = self.todo.len().saturating_sub(WATCH_BATCH);
-            let dirs = self.todo.split_off(rest);
+    /// Scans the pending directories, and those that appear meanwhile.
+    fn scan_pending(&mut self) {
+        while !self.to_scan.is_empty() {
+            let rest = self.to_scan.len().saturating_sub(WATCH_BATCH);
+            let dirs = self.to_scan.split_off(rest);
             self.watch(&dirs);
             for dir in dirs {
-                self.look_at_dir(dir);
+                self.scan(dir);
             }
         }
     }
 
     fn watch(&mut self, dirs: &[CgroupId]) {
-        let bare = dirs.iter().filter(|&&id| !self.watches.contains(id));
-        let tree = self.hierarchy.tree.read();
-        let paths = bare.filter_map(|&id| Some((id, tree.path(id)?))).collect();
+        let new = dirs.iter().filter(|&&id| !self.watches.contains(id));
+        let tree = self.known.tree.read();
+        let paths = new.filter_map(|&id| Some((id, tree.path(id)?))).collect();
         drop(tree);
         self.watches.add(paths);
     }
 
-    fn look_at_names(&mut self, batch: Batch) {
-        let mut names = batch.looks;
-        for path in batch.touched {
-            // A watch that is no more had a directory that is no more, and its end was seen.
+    fn check_names(&mut self, batch: Batch) {
+        let mut names = batch.names;
+        for path in batch.events {
+            // An event without a watch belongs to a cgroup that is known to be gone.
             if let (Some(dir), Some(name)) = (self.watches.dir_of(&path), path.file_name()) {
                 names.push((dir, name.to_owned()));
             }
@@ -190,86 +185,87 @@ impl<F: Fn(Change)> Follower<F> {
         names.sort_unstable();
         names.dedup();
         for (dir, name) in names {
-            if self.hierarchy.tree.read().contains(dir) {
-                self.look_at_name(dir, name);
+            if self.known.tree.read().contains(dir) {
+                self.check_name(dir, name);
             } else {
-                self.look_at_root();
+                // The only watched directory that the tree does not hold is the source's parent.
+                self.check_root();
             }
         }
     }
 
-    fn look_at_name(&mut self, dir: CgroupId, name: OsString) {
-        match self.hierarchy.cgroupfs.child(dir, &name) {
+    fn check_name(&mut self, dir: CgroupId, name: OsString) {
+        match self.known.cgroupfs.child(dir, &name) {
             Ok(present) => {
-                let displaced = self.hierarchy.tree.read().displaced(dir, &name, present);
+                let displaced = self.known.tree.read().displaced(dir, &name, present);
                 let present: Vec<_> = present.map(|id| (name, id)).into_iter().collect();
                 self.reconcile(dir, &present, displaced);
             }
-            Err(error) => self.look_failed(dir, &error),
+            Err(error) => self.failed(dir, &error),
         }
     }
 
-    fn look_at_dir(&mut self, dir: CgroupId) {
-        match self.hierarchy.cgroupfs.children(dir) {
-            Ok(listing) => {
-                let absent = self.hierarchy.tree.read().absent(dir, &listing);
-                self.reconcile(dir, &listing, absent);
-            }
-            Err(error) => self.look_failed(dir, &error),
-        }
-    }
-
-    fn look_at_root(&mut self) {
-        let root = self.hierarchy.cgroupfs.root();
+    fn check_root(&mut self) {
+        let root = self.known.cgroupfs.root();
         self.reconcile(root, &[], vec![root]);
     }
 
-    fn look_failed(&mut self, dir: CgroupId, error: &Error) {
-        if let Error::Gone(_) = error {
-            // Vanishing is normal.
-            return self.reconcile(dir, &[], vec![dir]);
-        }
-        if !std::mem::replace(&mut self.failed, true) {
-            log::warn!("{error}: will look again");
+    fn scan(&mut self, dir: CgroupId) {
+        match self.known.cgroupfs.children(dir) {
+            Ok(listing) => {
+                let absent = self.known.tree.read().absent(dir, &listing);
+                self.reconcile(dir, &listing, absent);
+            }
+            Err(error) => self.failed(dir, &error),
         }
     }
 
-    /// Brings tree, watches and listener up to what was just seen in `dir`. `missing` was not
-    /// seen, which may be a rename or a lookup's news: only cgroupfs can say that it is dead.
+    fn failed(&mut self, dir: CgroupId, error: &Error) {
+        if let Error::Gone(_) = error {
+            return self.reconcile(dir, &[], vec![dir]);
+        }
+        if !std::mem::replace(&mut self.check_failed, true) {
+            let seconds = RESCAN_INTERVAL.as_secs();
+            log::warn!("{error}; rescan within {seconds} s");
+        }
+    }
+
+    /// Applies to the tree what cgroupfs shows in `dir`, and reports the changes.
+    ///
+    /// A missing cgroup may have been renamed, or a lookup added it later than `dir` was read: so
+    /// cgroupfs is asked whether it is gone.
     fn reconcile(
         &mut self,
         dir: CgroupId,
         present: &[(OsString, CgroupId)],
-        mut missing: Vec<CgroupId>,
+        missing: Vec<CgroupId>,
     ) {
-        missing.retain(|&id| match self.hierarchy.cgroupfs.is_alive(id) {
+        let mut gone = missing;
+        gone.retain(|&id| match self.known.cgroupfs.is_alive(id) {
             Ok(alive) => !alive,
             Err(error) => {
-                self.look_failed(id, &error);
+                self.failed(id, &error);
                 false
             }
         });
-        let changes = self
-            .hierarchy
-            .tree
-            .write()
-            .reconcile(dir, present, &missing);
+        let changes = self.known.tree.write().reconcile(dir, present, &gone);
         for change in changes {
-            self.apply(&change);
-            if self.telling {
+            self.follow(&change);
+            if self.reports_changes {
                 (self.on_change)(change);
             }
         }
     }
 
-    fn apply(&mut self, change: &Change) {
+    fn follow(&mut self, change: &Change) {
         match *change {
-            Change::Appeared { id, .. } => self.todo.push(id),
-            Change::Gone { id, .. } => self.ended.push(id),
+            Change::Appeared { id, .. } => self.to_scan.push(id),
+            Change::Gone { id, .. } => self.to_unwatch.push(id),
             Change::Renamed { id, .. } => {
-                let moved = self.hierarchy.tree.read().subtree(id);
+                // The paths of all these watches have changed.
+                let moved = self.known.tree.read().subtree(id);
                 moved.iter().for_each(|&id| self.watches.remove(id));
-                self.todo.extend(moved);
+                self.to_scan.extend(moved);
             }
         }
     }

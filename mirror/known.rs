@@ -1,34 +1,33 @@
-//! cgroupfs and the tree of what was seen in it, as lookups and the follower share them. Every
-//! answer about what exists comes from cgroupfs; the tree answers only for names and ancestry.
+//! cgroupfs and the tree of the cgroups known from it, shared by lookups and the mirror's thread.
+//! cgroupfs alone says what exists; the tree answers only for names and ancestors.
 
 use std::ffi::{OsStr, OsString};
 
 use parking_lot::RwLock;
 
 use super::cgroupfs::Cgroupfs;
-use super::queue::Inbox;
 use super::tree::{Learned, Tree};
-use super::{CgroupId, Error};
+use super::{CgroupId, Error, queue};
 
-pub(super) struct Hierarchy {
+pub(super) struct KnownCgroups {
     pub(super) cgroupfs: Cgroupfs,
-    /// The mirror's only lock. Held for moments: never across a system call or a callback.
+    /// The mirror's only lock. Never held across a system call or a callback.
     pub(super) tree: RwLock<Tree>,
-    inbox: Inbox,
+    sender: queue::Sender,
 }
 
-impl Hierarchy {
-    pub(super) fn new(cgroupfs: Cgroupfs, inbox: Inbox) -> Hierarchy {
+impl KnownCgroups {
+    pub(super) fn new(cgroupfs: Cgroupfs, sender: queue::Sender) -> KnownCgroups {
         let tree = RwLock::new(Tree::new(cgroupfs.root()));
-        Hierarchy {
+        KnownCgroups {
             cgroupfs,
             tree,
-            inbox,
+            sender,
         }
     }
 
-    /// The cgroup that is `name` in `parent` now. The tree holds it from here on, so its end will
-    /// be told.
+    /// The cgroup that has this name in `parent` now. The tree holds it afterwards, so its removal
+    /// is reported.
     pub(super) fn lookup(&self, parent: CgroupId, name: &OsStr) -> Result<CgroupId, Error> {
         let Some(id) = self.cgroupfs.child(parent, name)? else {
             return Err(Error::NotFound {
@@ -40,7 +39,7 @@ impl Hierarchy {
         Ok(id)
     }
 
-    /// The cgroups in `dir` now, all held by the tree from here on.
+    /// The child cgroups of `dir` now. The tree holds all of them afterwards.
     pub(super) fn list(&self, dir: CgroupId) -> Result<Vec<(OsString, CgroupId)>, Error> {
         let listing = self.cgroupfs.children(dir)?;
         for (name, id) in &listing {
@@ -49,7 +48,7 @@ impl Hierarchy {
         Ok(listing)
     }
 
-    /// The answer of `ask` from the tree, which is first made to hold `id`.
+    /// Gets `ask`'s answer from the tree, after adding `id` to it where that is necessary.
     pub(super) fn ask_tree<T>(
         &self,
         id: CgroupId,
@@ -62,7 +61,7 @@ impl Hierarchy {
         ask(&self.tree.read()).ok_or(Error::Gone(id))
     }
 
-    /// Parent and name of `id`, from cgroupfs, and so on up, until the tree knows the rest.
+    /// Adds `id` to the tree, with those of its ancestors that the tree does not hold.
     fn adopt(&self, id: CgroupId) -> Result<(), Error> {
         let mut unknown = Vec::new();
         let mut at = id;
@@ -70,38 +69,41 @@ impl Hierarchy {
             if at == self.cgroupfs.root() {
                 return Err(Error::Gone(at));
             }
-            let (parent, name) = self.cgroupfs.place(at).map_err(|error| match error {
-                // Whatever lies below a removed or an outside cgroup is removed or outside too.
-                Error::Gone(_) => Error::Gone(id),
-                Error::Outside(_) => Error::Outside(id),
-                other => other,
-            })?;
+            let (parent, name) =
+                self.cgroupfs
+                    .parent_and_name(at)
+                    .map_err(|error| match error {
+                        // The descendants of a removed or an outside cgroup are removed or outside too.
+                        Error::Gone(_) => Error::Gone(id),
+                        Error::Outside(_) => Error::Outside(id),
+                        other => other,
+                    })?;
             unknown.push((parent, name, at));
             at = parent;
         }
         for (parent, name, id) in unknown.into_iter().rev() {
-            self.enter(parent, &name, id);
+            self.add(parent, &name, id);
         }
         Ok(())
     }
 
     fn learn(&self, parent: CgroupId, name: &OsStr, id: CgroupId) -> Result<(), Error> {
-        if self.tree.read().knows(parent, name, id) || self.enter(parent, name, id) {
+        if self.tree.read().knows(parent, name, id) || self.add(parent, name, id) {
             return Ok(());
         }
         self.adopt(parent)?;
-        if self.enter(parent, name, id) {
+        if self.add(parent, name, id) {
             return Ok(());
         }
-        // The follower saw the parent go between the two lines above.
+        // The mirror's thread has removed the parent from the tree meanwhile.
         Err(Error::Gone(parent))
     }
 
-    /// Enters a finding into the tree; false when that does not hold the parent.
-    fn enter(&self, parent: CgroupId, name: &OsStr, id: CgroupId) -> bool {
+    /// Adds a cgroup to the tree; false if the tree does not hold the parent.
+    fn add(&self, parent: CgroupId, name: &OsStr, id: CgroupId) -> bool {
         let learned = self.tree.write().learn(parent, name, id);
-        if learned == Learned::News {
-            self.inbox.look(parent, name.to_owned());
+        if learned == Learned::Differs {
+            self.sender.check(parent, name.to_owned());
         }
         learned != Learned::NoParent
     }

@@ -1,7 +1,7 @@
-//! The cgroup hierarchy as it is, by cgroup id, and word of what comes and goes in it.
+//! Follows a cgroup hierarchy: finds cgroups by id, name and path, and reports each change.
 //!
-//! [`Mirror`] asks cgroupfs itself for everything that exists; the tree that it keeps and the
-//! inotify watches only make it fast and tell early. Knows nothing of views or of FUSE.
+//! [`Mirror`] asks cgroupfs what exists. Its tree only makes answers fast, and its inotify watches
+//! only make reports early. It does not know views or FUSE.
 
 mod cgroupfs;
 mod error;
@@ -26,15 +26,14 @@ use std::thread::{self, JoinHandle};
 
 use cgroupfs::Cgroupfs;
 use follow::{Figures, Follower};
-use known::Hierarchy;
-use queue::Inbox;
+use known::KnownCgroups;
 use tree::Tree;
 
 pub use error::Error;
 pub use source::{Source, SourceError, Version, find_cgroup2, open_source};
 
-/// The 64-bit id of a cgroup, its directory's inode number. Never used for another cgroup again
-/// in the same hierarchy.
+/// The 64-bit id of a cgroup: the inode number of its directory. Unique within its hierarchy; the
+/// kernel does not use it again (fs/kernfs/dir.c `kernfs_new_node`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CgroupId(pub u64);
 
@@ -49,8 +48,7 @@ impl fmt::Display for CgroupId {
     }
 }
 
-/// What happened to a cgroup. Each carries the parent and the name that the kernel's cache of
-/// names may hold.
+/// A change of the hierarchy, with the names that the kernel's cache may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A cgroup was created.
@@ -59,27 +57,33 @@ pub enum Change {
         id: CgroupId,
         /// Its parent.
         parent: CgroupId,
-        /// Its name there.
+        /// Its name in the parent.
         name: OsString,
     },
-    /// A cgroup was removed. Told once, after the fact: who stores something for a cgroup and
-    /// then finds it alive can rely on being told.
+    /// A cgroup was removed. Reported once for each cgroup that was there at the start, appeared,
+    /// or was looked up or listed.
+    ///
+    /// The report comes after the removal: for data that was stored before [`Mirror::is_alive`]
+    /// returned true, it is still to come.
     Gone {
-        /// The cgroup that was.
+        /// The removed cgroup.
         id: CgroupId,
         /// Its parent.
         parent: CgroupId,
-        /// Its last name there.
+        /// Its last name in the parent.
         name: OsString,
     },
-    /// A cgroup of a v1 hierarchy has another name now.
+    /// A cgroup was renamed. Only v1 has renames, and only within the parent
+    /// (kernel/cgroup/cgroup-v1.c `cgroup1_rename`).
     Renamed {
-        /// The cgroup.
+        /// The renamed cgroup.
         id: CgroupId,
         /// Its parent.
         parent: CgroupId,
-        /// The name that it had.
-        name: OsString,
+        /// The name before.
+        old_name: OsString,
+        /// The name now.
+        new_name: OsString,
     },
 }
 
@@ -90,24 +94,24 @@ impl Change {
     }
 }
 
-/// How the mirror is doing, for the status file.
+/// Figures of the mirror, for the status file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Health {
-    /// Cgroups known, the root included.
+    /// Known cgroups, including the root.
     pub cgroups: usize,
-    /// inotify watches placed.
+    /// inotify watches.
     pub watches: usize,
-    /// Cgroups without a watch: their changes are noticed late.
+    /// Cgroups without a watch. Changes in them are reported late, after a rescan.
     pub unwatched: usize,
-    /// inotify events seen.
+    /// inotify events so far.
     pub events: u64,
     /// How often events were lost.
     pub overflows: u64,
-    /// How often everything was looked at again.
+    /// How often all cgroups were scanned again.
     pub rescans: u64,
 }
 
-/// The names of the cgroups, as last seen.
+/// The names of all known cgroups, see [`Mirror::with_names`].
 pub struct Names<'a>(&'a Tree);
 
 impl Names<'_> {
@@ -116,37 +120,43 @@ impl Names<'_> {
         self.0.name(id)
     }
 
-    /// How many cgroups have been renamed so far: as long as there is no further one, a path
-    /// made of names stays right.
+    /// The number of renames so far. While it stays the same, a path made of these names stays
+    /// correct.
     pub fn renames(&self) -> u64 {
         self.0.renames()
     }
 }
 
-/// The followed hierarchy. Dropping it stops and joins its thread.
+/// A cgroup hierarchy, followed by a thread. Dropping it ends and joins the thread.
 pub struct Mirror {
-    hierarchy: Arc<Hierarchy>,
+    known: Arc<KnownCgroups>,
     figures: Arc<Figures>,
-    inbox: Inbox,
+    sender: queue::Sender,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Mirror {
-    /// Follows all cgroups from the open cgroup directory `root` down.
+    /// Follows the cgroup of the open directory `source` and all its descendants.
     ///
-    /// Everything is watched and listed when this returns. From then on `on_change` runs on the
-    /// mirror's thread with no lock held; what existed before is not announced.
+    /// All of them are known and watched when this returns; only later changes are reported. The
+    /// mirror's thread calls `on_change` and holds no lock meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if `source` is not mounted in this mount namespace, without `CAP_SYS_ADMIN`
+    /// and `CAP_DAC_READ_SEARCH`, or if the kernel's limits on descriptors are reached;
+    /// [`Error::Thread`].
     pub fn start(
-        root: OwnedFd,
+        source: OwnedFd,
         on_change: impl Fn(Change) + Send + 'static,
     ) -> Result<Mirror, Error> {
-        let (inbox, outbox) = queue::inbox();
-        let hierarchy = Arc::new(Hierarchy::new(Cgroupfs::new(root)?, inbox.clone()));
+        let (sender, receiver) = queue::new();
+        let cgroupfs = Cgroupfs::new(&source)?;
+        let known = Arc::new(KnownCgroups::new(cgroupfs, sender.clone()));
         let figures = Arc::new(Figures::default());
         let follower = Follower::start(
-            Arc::clone(&hierarchy),
+            Arc::clone(&known),
             Arc::clone(&figures),
-            (inbox.clone(), outbox),
+            (sender.clone(), receiver),
             on_change,
         )?;
         let thread = thread::Builder::new()
@@ -154,76 +164,97 @@ impl Mirror {
             .spawn(|| follower.run())
             .map_err(Error::Thread)?;
         Ok(Mirror {
-            hierarchy,
+            known,
             figures,
-            inbox,
+            sender,
             thread: Some(thread),
         })
     }
 
-    /// The cgroup of the directory that the mirror was started with.
+    /// The cgroup of the source directory.
     pub fn root(&self) -> CgroupId {
-        self.hierarchy.cgroupfs.root()
+        self.known.cgroupfs.root()
     }
 
-    /// The child cgroup `name` of `parent`, asked of cgroupfs. Its end will be told.
-    pub fn lookup(&self, parent: CgroupId, name: &OsStr) -> Result<CgroupId, Error> {
-        self.hierarchy.lookup(parent, name)
-    }
-
-    /// The child cgroups of `dir`, asked of cgroupfs. Their end will be told.
-    pub fn list(&self, dir: CgroupId) -> Result<Vec<(OsString, CgroupId)>, Error> {
-        self.hierarchy.list(dir)
-    }
-
-    /// The directory of exactly this cgroup, open for reading, or [`Error::Gone`].
-    pub fn open(&self, id: CgroupId) -> Result<OwnedFd, Error> {
-        self.hierarchy.cgroupfs.open(id)
-    }
-
-    /// Whether the cgroup exists, asked of cgroupfs.
-    pub fn is_alive(&self, id: CgroupId) -> Result<bool, Error> {
-        self.hierarchy.cgroupfs.is_alive(id)
-    }
-
-    /// The path of `id` below the root, empty for the root.
+    /// The child cgroup `name` of `parent`, as cgroupfs has it now.
     ///
-    /// As last seen: the cgroup may be gone since, or in a v1 hierarchy just renamed.
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such child, [`Error::Gone`] if the parent was removed.
+    pub fn lookup(&self, parent: CgroupId, name: &OsStr) -> Result<CgroupId, Error> {
+        self.known.lookup(parent, name)
+    }
+
+    /// The child cgroups of `dir`, as cgroupfs has them now.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if `dir` was removed.
+    pub fn list(&self, dir: CgroupId) -> Result<Vec<(OsString, CgroupId)>, Error> {
+        self.known.list(dir)
+    }
+
+    /// Opens the directory of exactly this cgroup for reading.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the cgroup was removed.
+    pub fn open(&self, id: CgroupId) -> Result<OwnedFd, Error> {
+        self.known.cgroupfs.open(id)
+    }
+
+    /// Whether the cgroup exists, as cgroupfs has it now.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if cgroupfs cannot be asked.
+    pub fn is_alive(&self, id: CgroupId) -> Result<bool, Error> {
+        self.known.cgroupfs.is_alive(id)
+    }
+
+    /// The path of `id` below the root, empty for the root, as last seen: the cgroup may have been
+    /// removed or renamed since.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the cgroup is unknown and was removed, [`Error::Outside`] if it is not
+    /// below the root.
     pub fn path(&self, id: CgroupId) -> Result<PathBuf, Error> {
-        self.hierarchy.ask_tree(id, |tree| tree.path(id))
+        self.known.ask_tree(id, |tree| tree.path(id))
     }
 
     /// The parent of `id`, `None` for the root.
+    ///
+    /// # Errors
+    /// As [`Mirror::path`].
     pub fn parent(&self, id: CgroupId) -> Result<Option<CgroupId>, Error> {
-        let line = self.ancestors(id)?;
-        Ok(line.get(1).copied())
+        let ancestors = self.ancestors(id)?;
+        Ok(ancestors.get(1).copied())
     }
 
     /// `id` itself, its parent, and so on up to the root.
+    ///
+    /// # Errors
+    /// As [`Mirror::path`].
     pub fn ancestors(&self, id: CgroupId) -> Result<Vec<CgroupId>, Error> {
-        self.hierarchy.ask_tree(id, |tree| tree.ancestors(id))
+        self.known.ask_tree(id, |tree| tree.ancestors(id))
     }
 
-    /// Shows the names of all cgroups known, for whoever needs thousands of them. The tree is
-    /// locked meanwhile: `show` is short and makes no system call.
+    /// Calls `show` with the names of all known cgroups. The tree is locked meanwhile, so `show`
+    /// must be short and must not make a system call.
     pub fn with_names<T>(&self, show: impl FnOnce(&Names<'_>) -> T) -> T {
-        show(&Names(&self.hierarchy.tree.read()))
+        show(&Names(&self.known.tree.read()))
     }
 
-    /// The paths of all cgroups known whose name is `wanted`, in no order. The tree is locked
-    /// meanwhile: `wanted` is short and makes no system call.
+    /// The paths of all known cgroups whose name is `wanted`, in no order. The tree is locked
+    /// meanwhile, so `wanted` must be short and must not make a system call.
     pub fn find(&self, wanted: impl Fn(&OsStr) -> bool) -> Vec<PathBuf> {
-        self.hierarchy.tree.read().find(wanted)
+        self.known.tree.read().find(wanted)
     }
 
-    /// The mirror's figures.
+    /// The figures for the status file.
     pub fn health(&self) -> Health {
         Health {
-            cgroups: self.hierarchy.tree.read().len(),
+            cgroups: self.known.tree.read().len(),
             watches: self.figures.watches.load(Ordering::Relaxed),
             unwatched: self.figures.unwatched.load(Ordering::Relaxed),
-            events: self.inbox.events(),
-            overflows: self.inbox.overflows(),
+            events: self.sender.events(),
+            overflows: self.sender.overflows(),
             rescans: self.figures.rescans.load(Ordering::Relaxed),
         }
     }
@@ -231,7 +262,7 @@ impl Mirror {
 
 impl Drop for Mirror {
     fn drop(&mut self) {
-        self.inbox.stop();
+        self.sender.stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

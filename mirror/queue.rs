@@ -1,5 +1,5 @@
-//! What waits for the follower's thread: names to look at again, from inotify and from lookups.
-//! Bounded; when it is full, or when inotify lost events, all that remains is "look everywhere".
+//! The queue of the mirror's thread: paths that inotify reported, and names that a lookup found to
+//! differ from the tree. Bounded: when it is full or inotify lost events, a flag asks for a rescan.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,128 +7,133 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{RecvTimeoutError, unbounded};
 
 use super::CgroupId;
 
-/// Messages that may wait: four times the kernel's own queue of one inotify instance.
-const WAITING_MAX: usize = if cfg!(test) { 1_024 } else { 65_536 };
+/// Limit on queued messages: four times the kernel's queue of one inotify instance.
+const MAX_QUEUED: usize = if cfg!(test) { 1_024 } else { 65_536 };
 
-/// Messages taken at a time: events on one name within a batch cost one look.
-const BATCH_MAX: usize = WAITING_MAX / 8;
+/// Limit on the messages of a batch. Several events on one name in a batch cost one check.
+const MAX_BATCH: usize = MAX_QUEUED / 8;
 
 enum Message {
-    Touched(PathBuf),
-    Look(CgroupId, OsString),
-    /// Nothing but a reason to wake up: the flags tell.
+    Event(PathBuf),
+    Check(CgroupId, OsString),
+    /// Ends the receiver's wait; the flags say why.
     Wake,
 }
 
 /// The sending end.
 #[derive(Clone)]
-pub(super) struct Inbox {
-    messages: Sender<Message>,
-    flags: Arc<Flags>,
+pub(super) struct Sender {
+    messages: crossbeam_channel::Sender<Message>,
+    shared: Arc<Shared>,
+}
+
+/// The receiving end.
+pub(super) struct Receiver {
+    messages: crossbeam_channel::Receiver<Message>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Default)]
-struct Flags {
+struct Shared {
     lost: AtomicBool,
     stop: AtomicBool,
     events: AtomicU64,
     overflows: AtomicU64,
 }
 
-/// The receiving end.
-pub(super) struct Outbox {
-    messages: Receiver<Message>,
-    flags: Arc<Flags>,
-}
-
-/// What arrived since the last batch.
+/// The messages since the last batch.
 #[derive(Default)]
 pub(super) struct Batch {
     /// Paths that inotify reported.
-    pub(super) touched: Vec<PathBuf>,
-    /// Names that a lookup found to differ from the tree.
-    pub(super) looks: Vec<(CgroupId, OsString)>,
-    /// Events were lost.
+    pub(super) events: Vec<PathBuf>,
+    /// Names to check, each with its parent.
+    pub(super) names: Vec<(CgroupId, OsString)>,
+    /// Whether messages were lost.
     pub(super) lost: bool,
-    /// The mirror ends.
+    /// Whether the thread has to end.
     pub(super) stop: bool,
 }
 
-/// Both ends of a new inbox.
-pub(super) fn inbox() -> (Inbox, Outbox) {
+/// Creates an empty queue.
+pub(super) fn new() -> (Sender, Receiver) {
     let (sender, receiver) = unbounded();
-    let flags = Arc::new(Flags::default());
-    let inbox = Inbox {
+    let shared = Arc::new(Shared::default());
+    let sender = Sender {
         messages: sender,
-        flags: Arc::clone(&flags),
+        shared: Arc::clone(&shared),
     };
-    let outbox = Outbox {
+    let receiver = Receiver {
         messages: receiver,
-        flags,
+        shared,
     };
-    (inbox, outbox)
+    (sender, receiver)
 }
 
-impl Inbox {
-    /// inotify reported this path.
-    pub(super) fn touched(&self, path: PathBuf) {
-        self.flags.events.fetch_add(1, Ordering::Relaxed);
-        self.push(Message::Touched(path));
+impl Sender {
+    /// Adds a path that inotify reported.
+    pub(super) fn event(&self, path: PathBuf) {
+        self.shared.events.fetch_add(1, Ordering::Relaxed);
+        self.push(Message::Event(path));
     }
 
-    /// The tree does not agree with what was just found at `name` in `dir`.
-    pub(super) fn look(&self, dir: CgroupId, name: OsString) {
-        self.push(Message::Look(dir, name));
+    /// Adds a name for which the tree does not agree with cgroupfs.
+    pub(super) fn check(&self, dir: CgroupId, name: OsString) {
+        self.push(Message::Check(dir, name));
     }
 
-    /// Events were lost: everything must be looked at again.
+    /// Asks for a rescan, since events were lost.
     pub(super) fn lost(&self) {
-        self.flags.overflows.fetch_add(1, Ordering::Relaxed);
-        self.flags.lost.store(true, Ordering::Release);
-        self.send(Message::Wake);
+        self.shared.overflows.fetch_add(1, Ordering::Relaxed);
+        self.shared.lost.store(true, Ordering::Release);
+        self.wake();
     }
 
-    /// Asks the follower to end.
+    /// Ends the mirror's thread.
     pub(super) fn stop(&self) {
-        self.flags.stop.store(true, Ordering::Release);
+        self.shared.stop.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Ends the receiver's wait.
+    pub(super) fn wake(&self) {
         self.send(Message::Wake);
     }
 
-    /// Events that inotify has reported so far.
+    /// The number of events that inotify has reported.
     pub(super) fn events(&self) -> u64 {
-        self.flags.events.load(Ordering::Relaxed)
+        self.shared.events.load(Ordering::Relaxed)
     }
 
     /// How often events were lost.
     pub(super) fn overflows(&self) -> u64 {
-        self.flags.overflows.load(Ordering::Relaxed)
+        self.shared.overflows.load(Ordering::Relaxed)
     }
 
     fn push(&self, message: Message) {
-        if self.messages.len() < WAITING_MAX {
+        if self.messages.len() < MAX_QUEUED {
             self.send(message);
-        } else if !self.flags.lost.swap(true, Ordering::AcqRel) {
-            // The follower is awake already: it has all these messages before it.
-            self.flags.overflows.fetch_add(1, Ordering::Relaxed);
+        } else if !self.shared.lost.swap(true, Ordering::AcqRel) {
+            // The queued messages wake the receiver.
+            self.shared.overflows.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn send(&self, message: Message) {
-        // Fails only when the follower has ended: then nobody is left to be told.
+        // Fails only after the mirror's thread has ended.
         let _ = self.messages.send(message);
     }
 }
 
-impl Outbox {
-    /// Waits for the next batch, or until `patience` is at an end.
-    pub(super) fn next_batch(&self, patience: Option<Duration>) -> Batch {
+impl Receiver {
+    /// Waits for messages, or until the timeout has passed.
+    pub(super) fn next_batch(&self, timeout: Option<Duration>) -> Batch {
         let mut batch = Batch::default();
-        let first = match patience {
-            Some(patience) => self.messages.recv_timeout(patience),
+        let first = match timeout {
+            Some(timeout) => self.messages.recv_timeout(timeout),
             None => self.messages.recv().map_err(RecvTimeoutError::from),
         };
         match first {
@@ -136,11 +141,11 @@ impl Outbox {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => batch.stop = true,
         }
-        for message in self.messages.try_iter().take(BATCH_MAX) {
+        for message in self.messages.try_iter().take(MAX_BATCH) {
             batch.put(message);
         }
-        batch.lost = self.flags.lost.swap(false, Ordering::AcqRel);
-        batch.stop |= self.flags.stop.load(Ordering::Acquire);
+        batch.lost = self.shared.lost.swap(false, Ordering::AcqRel);
+        batch.stop |= self.shared.stop.load(Ordering::Acquire);
         batch
     }
 }
@@ -148,8 +153,8 @@ impl Outbox {
 impl Batch {
     fn put(&mut self, message: Message) {
         match message {
-            Message::Touched(path) => self.touched.push(path),
-            Message::Look(dir, name) => self.looks.push((dir, name)),
+            Message::Event(path) => self.events.push(path),
+            Message::Check(dir, name) => self.names.push((dir, name)),
             Message::Wake => {}
         }
     }
@@ -160,30 +165,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_inbox_becomes_one_order_to_look_everywhere() {
-        let (inbox, outbox) = inbox();
-        for _ in 0..WAITING_MAX + 10 {
-            inbox.touched(PathBuf::from("/a"));
+    fn full_queue_asks_once_for_a_rescan() {
+        let (sender, receiver) = new();
+        for _ in 0..MAX_QUEUED + 10 {
+            sender.event(PathBuf::from("/a"));
         }
-        let batch = outbox.next_batch(None);
+        let batch = receiver.next_batch(None);
         assert!(batch.lost);
-        assert_eq!(batch.touched.len(), BATCH_MAX + 1);
-        assert_eq!(inbox.overflows(), 1);
-        assert_eq!(outbox.messages.len(), WAITING_MAX - BATCH_MAX - 1);
+        assert_eq!(batch.events.len(), MAX_BATCH + 1);
+        assert_eq!(sender.overflows(), 1);
+        assert_eq!(receiver.messages.len(), MAX_QUEUED - MAX_BATCH - 1);
     }
 
     #[test]
-    fn a_time_out_is_an_empty_batch() {
-        let (_inbox, outbox) = inbox();
-        let batch = outbox.next_batch(Some(Duration::from_millis(1)));
-        assert!(batch.touched.is_empty() && batch.looks.is_empty());
+    fn timeout_gives_an_empty_batch() {
+        let (_sender, receiver) = new();
+        let batch = receiver.next_batch(Some(Duration::from_millis(1)));
+        assert!(batch.events.is_empty() && batch.names.is_empty());
         assert!(!batch.lost && !batch.stop);
     }
 
     #[test]
-    fn stop_wakes_the_follower() {
-        let (inbox, outbox) = inbox();
-        inbox.stop();
-        assert!(outbox.next_batch(None).stop);
+    fn stop_ends_the_wait() {
+        let (sender, receiver) = new();
+        sender.stop();
+        assert!(receiver.next_batch(None).stop);
     }
 }

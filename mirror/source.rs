@@ -1,4 +1,4 @@
-//! The directory that cgview mirrors: found in the mount table, or given and checked.
+//! Finds the source, the cgroup directory to mirror, and checks that it is one.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -6,40 +6,40 @@ use std::{error, fmt, io};
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fstatfs, open, statx};
 
-use crate::mounts;
+use crate::mounts::{self, Mount};
 
 /// `CGROUP2_SUPER_MAGIC` and `CGROUP_SUPER_MAGIC` (linux/magic.h).
 const MAGIC_V2: i64 = 0x6367_7270;
 const MAGIC_V1: i64 = 0x0027_e0eb;
 
-/// Which kind of hierarchy a source belongs to.
+/// The cgroup version of a hierarchy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// A hierarchy of one or some controllers.
+    /// A hierarchy of v1, with some controllers or none.
     V1,
-    /// The unified hierarchy.
+    /// The unified hierarchy of v2.
     V2,
 }
 
-/// A cgroup directory, open and checked to be one.
+/// An open directory of a cgroup.
 #[derive(Debug)]
 pub struct Source {
-    /// The open directory.
+    /// The directory.
     pub fd: OwnedFd,
-    /// The kind of its hierarchy.
+    /// The version of its hierarchy.
     pub version: Version,
 }
 
-/// Why there is nothing to mirror.
+/// Why there is no source.
 #[derive(Debug)]
 pub enum SourceError {
-    /// cgroup2 is not mounted where this process can see it.
+    /// This process sees no mount of cgroup2.
     NoCgroup2,
     /// The mount table cannot be read.
     Mounts(io::Error),
     /// The directory cannot be opened.
     Open(PathBuf, io::Error),
-    /// The directory belongs to the file system named.
+    /// The directory belongs to another file system, with this name.
     NotCgroup(PathBuf, String),
 }
 
@@ -73,28 +73,36 @@ impl error::Error for SourceError {
     }
 }
 
-/// Where cgroup2 is mounted: the whole hierarchy before a part of it, and not where another mount
-/// hides it.
+/// Finds a mountpoint of cgroup2: of the whole hierarchy if there is one, else of a part of it.
+///
+/// # Errors
+/// [`SourceError::NoCgroup2`], or [`SourceError::Mounts`].
 pub fn find_cgroup2() -> Result<PathBuf, SourceError> {
-    let mut found: Vec<mounts::Mount> = mounts::read()
-        .map_err(SourceError::Mounts)?
+    visible_cgroup2()?
         .into_iter()
-        .filter(|mount| mount.kind == "cgroup2")
-        .collect();
-    found.sort_by_key(|mount| mount.root != "/");
-    found
-        .into_iter()
-        .map(|mount| mount.point)
         .find(|point| matches!(open_source(point), Ok(source) if source.version == Version::V2))
         .ok_or(SourceError::NoCgroup2)
 }
 
-/// Opens `path` as what to mirror: any directory of cgroup2 or of a v1 hierarchy.
+/// The mountpoints of cgroup2 that no other mount covers: to open a covered one can wait for a
+/// daemon.
+pub(super) fn visible_cgroup2() -> Result<Vec<PathBuf>, SourceError> {
+    let mounts = mounts::read().map_err(SourceError::Mounts)?.into_iter();
+    let mut cgroup2: Vec<Mount> = mounts.filter(|mount| mount.kind == "cgroup2").collect();
+    cgroup2.sort_by_key(|mount| mount.root != "/");
+    cgroup2.retain(|mount| matches!(mounts::at(&mount.point), Ok(Some(top)) if top.id == mount.id));
+    Ok(cgroup2.into_iter().map(|mount| mount.point).collect())
+}
+
+/// Opens a source: any directory of cgroup2 or of a v1 hierarchy.
+///
+/// # Errors
+/// [`SourceError::Open`], or [`SourceError::NotCgroup`].
 pub fn open_source(path: &Path) -> Result<Source, SourceError> {
     let failed = |e: rustix::io::Errno| SourceError::Open(path.to_owned(), e.into());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = open(path, flags, Mode::empty()).map_err(failed)?;
-    // The type of f_type differs from one architecture to the next.
+    // The type of f_type depends on the architecture.
     let magic = fstatfs(&fd).map_err(failed)?.f_type as i64;
     let version = match magic {
         MAGIC_V2 => Version::V2,
@@ -107,16 +115,12 @@ pub fn open_source(path: &Path) -> Result<Source, SourceError> {
     Ok(Source { fd, version })
 }
 
-/// The name of the file system that `fd` is in.
+/// The type of the file system of `fd`.
 fn kind_of(fd: &OwnedFd) -> Option<String> {
-    let id = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
-        .ok()?
-        .stx_mnt_id;
-    let mount = mounts::read()
-        .ok()?
-        .into_iter()
-        .find(|mount| mount.id == id);
-    mount.map(|mount| mount.kind)
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let id = statx(fd, "", flags, StatxFlags::MNT_ID).ok()?.stx_mnt_id;
+    let mut mounts = mounts::read().ok()?.into_iter();
+    mounts.find(|mount| mount.id == id).map(|mount| mount.kind)
 }
 
 #[cfg(test)]
@@ -124,13 +128,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_source_is_named() {
+    fn missing_source_is_named_in_the_error() {
         let error = open_source(Path::new("/nonexistent/dir")).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/dir"), "{error}");
     }
 
     #[test]
-    fn a_file_is_no_source() {
+    fn file_is_no_source() {
         let error = open_source(Path::new("/proc/self/stat")).unwrap_err();
         assert!(
             matches!(&error, SourceError::Open(_, e) if e.kind() == io::ErrorKind::NotADirectory)
@@ -138,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_system_is_called_by_its_name() {
+    fn other_file_system_is_named_in_the_error() {
         let error = open_source(Path::new("/proc/self"))
             .unwrap_err()
             .to_string();

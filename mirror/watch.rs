@@ -1,65 +1,78 @@
-//! The inotify watches, one a cgroup directory, and which directory an event is about. When to
-//! place and remove them, and what an event means, is the follower's.
+//! The inotify watches, one per cgroup directory, and the directory that an event belongs to. The
+//! follower decides when to add and to remove them.
 //!
-//! notify keeps watches in a map by path, with three traps for directories that come and go. To
-//! watch a path that it holds does nothing, even if the directory is another one now. On DELETE it
-//! drops the watch of that path, which may be the new directory's by then. And each removal walks
-//! the whole map, 0.2 us an entry.
+//! notify identifies a watch by its path, so each watched path must be used for one directory only:
+//! - While notify has a watch of a path, watching that path again does nothing, even if another
+//!   cgroup has the path now. So the old watch is removed first.
+//! - When a watched directory reports that an entry was deleted, notify drops its watch of the
+//!   entry's path. That watch may already belong to a new cgroup of the same name. To prevent this,
+//!   no watched path is the path of an entry of another watched directory: two descriptors of the
+//!   source exist, E and O. A cgroup at even depth has the path `/proc/self/fd/E/a/b`, a cgroup at
+//!   odd depth `/proc/self/fd/O/a/b/c`. The watch of `.../E/a/b` reports `.../E/a/b/c`, which is
+//!   the path of no watch.
 
-use std::collections::{HashMap, HashSet};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+mod instance;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, io};
 
-use notify::event::{Event, EventKindMask};
-use notify::{Config, ErrorKind, INotifyWatcher, PathOp, UpdatePathsError, Watcher};
+use notify::{ErrorKind, PathOp, UpdatePathsError};
 
-use super::CgroupId;
-use super::queue::Inbox;
+use super::{CgroupId, queue};
+use instance::InotifyInstance;
 
-/// Watches in one inotify instance before the next is opened: bounds what a removal costs.
-const INSTANCE_WATCHES: usize = 1024;
+/// Watches per inotify instance before another one is opened. notify compares its whole map of
+/// paths at each removal, which takes 0.2 us per watch.
+const WATCHES_PER_INSTANCE: usize = 1024;
 
-/// Instances at most: `max_user_instances` is often 128 for all of root's programs together.
-const INSTANCES_MAX: usize = 8;
+/// Limit on inotify instances: fs.inotify.max_user_instances is often 128, for all of root's
+/// programs together.
+const MAX_INSTANCES: usize = 8;
 
 /// The watches of one mirror.
 pub(super) struct Watches {
-    inbox: Inbox,
-    /// Directories of odd depth are named through a second descriptor of the source, so that no
-    /// watched path is another's child and notify drops no watch on its own account.
-    bases: [PathBuf; 2],
-    /// Keeps the number in the second base ours.
-    _second_source: OwnedFd,
-    instances: Vec<Instance>,
-    by_id: HashMap<CgroupId, (Arc<Path>, usize)>,
+    sender: queue::Sender,
+    even_base: PathBuf,
+    odd_base: PathBuf,
+    /// Keeps the descriptor in `odd_base` open.
+    _odd_source: OwnedFd,
+    instances: BTreeMap<InstanceNumber, InotifyInstance>,
+    next_instance: InstanceNumber,
+    by_id: HashMap<CgroupId, Watch>,
     by_path: HashMap<Arc<Path>, CgroupId>,
     unwatched: HashSet<CgroupId>,
-    /// A limit was met: no further try until [`Watches::retry`].
-    full: bool,
+    /// A limit was reached: adds nothing until [`Watches::retry`].
+    limited: bool,
     warned: bool,
 }
 
-struct Instance {
-    watcher: INotifyWatcher,
-    watches: usize,
+type InstanceNumber = u64;
+
+struct Watch {
+    path: Arc<Path>,
+    instance: InstanceNumber,
 }
 
 impl Watches {
-    /// No watches yet, on the cgroups below the open directory `source`, which must stay open.
-    pub(super) fn new(source: BorrowedFd<'_>, inbox: Inbox) -> io::Result<Watches> {
-        let second_source = source.try_clone_to_owned()?;
-        let fds = [source.as_raw_fd(), second_source.as_raw_fd()];
+    /// No watches yet, for the cgroups below the open directory `source`. The caller keeps it open.
+    pub(super) fn new(source: BorrowedFd<'_>, sender: queue::Sender) -> io::Result<Watches> {
+        let odd_source = source.try_clone_to_owned()?;
         Ok(Watches {
-            inbox,
-            bases: fds.map(|fd| PathBuf::from(format!("/proc/self/fd/{fd}"))),
-            _second_source: second_source,
-            instances: Vec::new(),
+            sender,
+            even_base: path_of(source),
+            odd_base: path_of(odd_source.as_fd()),
+            _odd_source: odd_source,
+            instances: BTreeMap::new(),
+            next_instance: 0,
             by_id: HashMap::new(),
             by_path: HashMap::new(),
             unwatched: HashSet::new(),
-            full: false,
+            limited: false,
             warned: false,
         })
     }
@@ -68,7 +81,7 @@ impl Watches {
         self.by_id.len()
     }
 
-    /// How many cgroups should be watched and are not.
+    /// The number of cgroups that should be watched and are not.
     pub(super) fn unwatched(&self) -> usize {
         self.unwatched.len()
     }
@@ -77,45 +90,62 @@ impl Watches {
         self.by_id.contains_key(&id)
     }
 
-    /// The directory whose watch reported `touched`, a path below it.
-    pub(super) fn dir_of(&self, touched: &Path) -> Option<CgroupId> {
-        self.by_path.get(touched.parent()?).copied()
+    /// The directory whose watch reported `path`.
+    pub(super) fn dir_of(&self, path: &Path) -> Option<CgroupId> {
+        self.by_path.get(path.parent()?).copied()
     }
 
-    /// After a limit was met, lets the next [`Watches::add`] try again.
+    /// Makes [`Watches::add`] try again after a limit was reached.
     pub(super) fn retry(&mut self) {
-        self.full = false;
+        self.limited = false;
     }
 
-    /// Watches these cgroups, each given with its path below the source. Those that cannot be
-    /// watched are counted.
+    /// Watches these cgroups, each given with its path below the source. Counts those that cannot
+    /// be watched.
     pub(super) fn add(&mut self, cgroups: Vec<(CgroupId, PathBuf)>) {
+        let with_base = |(id, path): (CgroupId, PathBuf)| (id, self.watched_path(&path));
+        let cgroups = cgroups.into_iter().map(with_base).collect();
+        self.add_paths(cgroups);
+    }
+
+    /// Watches one cgroup that is not below the source. The caller keeps `directory` open.
+    pub(super) fn add_directory(&mut self, id: CgroupId, directory: BorrowedFd<'_>) {
+        self.add_paths(vec![(id, path_of(directory).into())]);
+    }
+
+    fn add_paths(&mut self, cgroups: Vec<(CgroupId, Arc<Path>)>) {
         self.unwatched.extend(cgroups.iter().map(|&(id, _)| id));
-        let Some(at) = self.instance_with_room().filter(|_| !cgroups.is_empty()) else {
+        if cgroups.is_empty() || self.limited {
+            return;
+        }
+        let Some(instance) = self.instance_with_room() else {
             return;
         };
-        let mut ops = Vec::with_capacity(cgroups.len());
+        let mut operations = Vec::with_capacity(cgroups.len());
         for (id, path) in cgroups {
-            let path = self.watched_path(&path);
-            ops.push(PathOp::watch_non_recursive(path.to_path_buf()));
-            self.enter(id, path, at);
+            operations.push(PathOp::watch_non_recursive(path.to_path_buf()));
+            self.insert(id, Watch { path, instance });
         }
-        while let Err(UpdatePathsError {
-            source,
-            origin,
-            remaining,
-        }) = self.update(at, ops)
-        {
-            self.leave_path(origin);
-            self.full = matches!(source.kind, ErrorKind::MaxFilesWatch);
+        while let Err(error) = self.update(instance, operations) {
+            let UpdatePathsError {
+                source,
+                origin,
+                remaining,
+            } = error;
             self.warn(&source);
-            if self.full {
-                remaining
-                    .into_iter()
-                    .for_each(|op| self.leave_path(Some(op)));
-                break;
+            let Some(origin) = origin else {
+                // notify's thread has ended: the instance reports nothing any more.
+                self.close(instance);
+                self.limited = true;
+                return;
+            };
+            self.forget_path(&origin);
+            if matches!(source.kind, ErrorKind::MaxFilesWatch) {
+                remaining.iter().for_each(|watch| self.forget_path(watch));
+                self.limited = true;
+                return;
             }
-            ops = remaining;
+            operations = remaining;
         }
     }
 
@@ -123,105 +153,130 @@ impl Watches {
     /// kernel keeps the watch of a removed cgroup directory.
     pub(super) fn remove(&mut self, id: CgroupId) {
         self.unwatched.remove(&id);
-        let Some((path, at)) = self.leave(id) else {
-            return;
-        };
-        if let Some(instance) = self.instances.get_mut(at)
-            && let Err(error) = instance.watcher.unwatch(&path)
+        if let Some(watch) = self.forget(id)
+            && let Some(instance) = self.instances.get_mut(&watch.instance)
         {
-            // Where the kernel removes the watch, notify may have heard of that first.
-            log::debug!("unwatch cgroup {id}: {error}");
+            instance.unwatch(&watch.path);
         }
     }
 
-    fn enter(&mut self, id: CgroupId, path: Arc<Path>, at: usize) {
-        if let Some(&other) = self.by_path.get(&path) {
-            self.remove(other);
-        }
-        self.unwatched.remove(&id);
-        self.by_path.insert(Arc::clone(&path), id);
-        self.by_id.insert(id, (path, at));
-        if let Some(instance) = self.instances.get_mut(at) {
-            instance.watches += 1;
+    /// Closes the inotify instances whose thread has ended, and counts their cgroups as unwatched.
+    pub(super) fn close_failed_instances(&mut self) {
+        let failed = self.instances.iter().filter(|(_, i)| !i.is_running());
+        let failed: Vec<InstanceNumber> = failed.map(|(&number, _)| number).collect();
+        for number in failed {
+            self.warn(&notify::Error::generic("notify's thread has ended"));
+            self.close(number);
         }
     }
 
-    fn leave(&mut self, id: CgroupId) -> Option<(Arc<Path>, usize)> {
-        let (path, at) = self.by_id.remove(&id)?;
-        self.by_path.remove(&path);
-        if let Some(instance) = self.instances.get_mut(at) {
-            instance.watches -= 1;
-        }
-        Some((path, at))
-    }
-
-    fn leave_path(&mut self, op: Option<PathOp>) {
-        let id = op.and_then(|op| self.by_path.get(op.as_path()).copied());
-        if let Some(id) = id {
-            self.leave(id);
+    fn close(&mut self, number: InstanceNumber) {
+        self.instances.remove(&number);
+        let watches = self.by_id.iter().filter(|(_, w)| w.instance == number);
+        let ids: Vec<CgroupId> = watches.map(|(&id, _)| id).collect();
+        for id in ids {
+            self.forget(id);
             self.unwatched.insert(id);
         }
     }
 
-    fn update(&mut self, at: usize, ops: Vec<PathOp>) -> Result<(), UpdatePathsError> {
-        match self.instances.get_mut(at) {
-            Some(instance) => instance.watcher.update_paths(ops),
+    fn insert(&mut self, id: CgroupId, watch: Watch) {
+        if let Some(&other) = self.by_path.get(&watch.path) {
+            self.remove(other);
+        }
+        self.unwatched.remove(&id);
+        if let Some(instance) = self.instances.get_mut(&watch.instance) {
+            instance.watches += 1;
+        }
+        self.by_path.insert(Arc::clone(&watch.path), id);
+        self.by_id.insert(id, watch);
+    }
+
+    fn forget(&mut self, id: CgroupId) -> Option<Watch> {
+        let watch = self.by_id.remove(&id)?;
+        self.by_path.remove(&watch.path);
+        if let Some(instance) = self.instances.get_mut(&watch.instance) {
+            instance.watches -= 1;
+        }
+        Some(watch)
+    }
+
+    fn forget_path(&mut self, operation: &PathOp) {
+        if let Some(&id) = self.by_path.get(operation.as_path()) {
+            self.forget(id);
+            self.unwatched.insert(id);
+        }
+    }
+
+    fn update(
+        &mut self,
+        number: InstanceNumber,
+        operations: Vec<PathOp>,
+    ) -> Result<(), UpdatePathsError> {
+        match self.instances.get_mut(&number) {
+            Some(instance) => instance.update(operations),
             None => Ok(()),
         }
     }
 
-    fn watched_path(&self, path: &Path) -> Arc<Path> {
-        let [even, odd] = &self.bases;
-        let is_even = path.components().count().is_multiple_of(2);
-        let base = if is_even { even } else { odd };
-        base.join(path).into()
+    fn watched_path(&self, below_source: &Path) -> Arc<Path> {
+        let is_even = below_source.components().count().is_multiple_of(2);
+        let base = if is_even {
+            &self.even_base
+        } else {
+            &self.odd_base
+        };
+        base.join(below_source).into()
     }
 
-    /// The index of the emptiest instance, opening one when all are well filled.
-    fn instance_with_room(&mut self) -> Option<usize> {
-        if self.full {
-            return None;
+    /// The inotify instance with the fewest watches. Opens another one if all are well filled.
+    fn instance_with_room(&mut self) -> Option<InstanceNumber> {
+        let least_filled = self.instances.iter().min_by_key(|(_, i)| i.watches);
+        let least_filled = least_filled.map(|(&number, instance)| (number, instance.watches));
+        if let Some((number, watches)) = least_filled
+            && (watches < WATCHES_PER_INSTANCE || self.instances.len() >= MAX_INSTANCES)
+        {
+            return Some(number);
         }
-        let emptiest = (0..self.instances.len()).min_by_key(|&at| self.instances[at].watches);
-        let crowded = emptiest.is_none_or(|at| self.instances[at].watches >= INSTANCE_WATCHES);
-        if !crowded || self.instances.len() >= INSTANCES_MAX {
-            return emptiest;
-        }
-        match open_instance(self.inbox.clone()) {
-            Ok(watcher) => {
-                self.instances.push(Instance {
-                    watcher,
-                    watches: 0,
-                });
-                Some(self.instances.len() - 1)
+        match InotifyInstance::open(self.sender.clone()) {
+            Ok(instance) => {
+                let number = self.next_instance;
+                self.next_instance += 1;
+                self.instances.insert(number, instance);
+                Some(number)
             }
             Err(error) => {
-                if emptiest.is_none() {
-                    self.full = true;
+                if least_filled.is_none() {
+                    self.limited = true;
                     self.warn(&error);
                 }
-                emptiest
+                least_filled.map(|(number, _)| number)
             }
         }
     }
 
     fn warn(&mut self, error: &notify::Error) {
-        // A cgroup removed before it was watched: its parent's watch tells.
+        // A cgroup was removed before it was watched, which its parent's watch reports.
         if matches!(error.kind, ErrorKind::PathNotFound) {
             return;
         }
         if !std::mem::replace(&mut self.warned, true) {
-            log::warn!("{}", Unwatched(error));
+            log::warn!("{}", CannotWatch(error));
         }
     }
 }
 
-/// The one message about watches that cannot be placed.
-struct Unwatched<'a>(&'a notify::Error);
+/// A path of an open directory that stays valid as long as the descriptor is open.
+fn path_of(directory: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()))
+}
 
-impl fmt::Display for Unwatched<'_> {
+/// The message about cgroups that cannot be watched, which is logged once.
+struct CannotWatch<'a>(&'a notify::Error);
+
+impl fmt::Display for CannotWatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without its paths, which may be many and long.
+        // Without the paths of the error, which can be many and long.
         let reason = match &self.0.kind {
             ErrorKind::Io(error) => error.to_string(),
             ErrorKind::Generic(reason) => reason.clone(),
@@ -229,35 +284,14 @@ impl fmt::Display for Unwatched<'_> {
         };
         let advice = match self.0.kind {
             ErrorKind::MaxFilesWatch => "raise fs.inotify.max_user_watches",
-            _ => "see fs.inotify.max_user_instances and the length of the path",
+            ErrorKind::Generic(_) => "check the limit on threads (pids.max, ulimit -u)",
+            _ => "check fs.inotify.max_user_instances and the length of the paths",
         };
         let seconds = super::follow::RESCAN_INTERVAL.as_secs();
         write!(
             f,
-            "cannot watch every cgroup ({reason}): reads stay right, but what a removed cgroup held \
-             is released only every {seconds} s; {advice}"
+            "cannot watch every cgroup ({reason}): reads stay correct, but resources of removed \
+             cgroups are released only every {seconds} s; {advice}"
         )
-    }
-}
-
-/// An inotify instance that reports names created, removed and renamed, and nothing else: opens
-/// and reads of cgroup files, which are frequent, do not wake us.
-fn open_instance(inbox: Inbox) -> notify::Result<INotifyWatcher> {
-    let kinds = EventKindMask::CREATE | EventKindMask::REMOVE | EventKindMask::MODIFY_NAME;
-    INotifyWatcher::new(
-        move |event| report(&inbox, event),
-        Config::default().with_event_kinds(kinds),
-    )
-}
-
-/// Runs on notify's thread, which places the watches too: it must never wait for the follower.
-fn report(inbox: &Inbox, event: notify::Result<Event>) {
-    match event {
-        Ok(event) if event.need_rescan() => inbox.lost(),
-        Ok(event) => event.paths.into_iter().for_each(|path| inbox.touched(path)),
-        Err(error) => {
-            log::debug!("inotify: {error}");
-            inbox.lost();
-        }
     }
 }

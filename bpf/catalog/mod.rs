@@ -282,14 +282,14 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
-    use crate::bpf::run::{Instance, Links, Settings};
+    use crate::bpf::run::{Links, OwnBpffs, Settings};
 
     #[test]
     #[ignore = "needs root and bpffs"]
     fn a_built_in_object_without_a_loader_is_listed_and_the_others_are_loaded() {
         let mountpoint =
             std::env::temp_dir().join(format!("cgview-catalog-{}", std::process::id()));
-        let bpffs = Instance::mount(&mountpoint).expect("mount bpffs");
+        let bpffs = OwnBpffs::mount(&mountpoint).expect("mount bpffs");
         let links = Arc::new(Links::new(NonZeroUsize::MIN));
         let source = std::fs::File::open("/").expect("open").into();
         let settings = Settings {
