@@ -15,9 +15,9 @@ use super::{FixtureDir, MountedCgview, eventually, is_emulated, run, unique};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The object of `tests/objects/NAME.bpf.c`, compiled with these macros defined (`X` or `X=Y`).
+/// The object of `tests/bpf/NAME.bpf.c`, compiled with these macros defined (`X` or `X=Y`).
 pub fn object(name: &str, defines: &[&str]) -> PathBuf {
-    let source = format!("{ROOT}/tests/objects/{name}.bpf.c");
+    let source = format!("{ROOT}/tests/bpf/{name}.bpf.c");
     compile(Path::new(&source), defines)
 }
 

@@ -1,0 +1,6 @@
+//! The authoring guide, the examples, and what else authors can use.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod examples;
+mod orders;

@@ -1,0 +1,7 @@
+//! What is in the directories of a mount: names, numbers, modes.
+
+mod cgroups;
+#[path = "../common/mod.rs"]
+mod common;
+mod names;
+mod read_only;

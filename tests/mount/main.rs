@@ -1,0 +1,6 @@
+//! How cgview is mounted and unmounted, and what is refused.
+
+mod command;
+#[path = "../common/mod.rs"]
+mod common;
+mod machine;

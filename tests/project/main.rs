@@ -1,0 +1,3 @@
+//! The project's own rules, checked on its sources. Needs no rights.
+
+mod layering;

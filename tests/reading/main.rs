@@ -1,0 +1,8 @@
+//! What a read of a file gives, to each kind of reader.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod concurrency;
+mod readers;
+mod requests;
+mod splice;

@@ -1,0 +1,6 @@
+//! What a read of a whole subtree gives.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod consistency;
+mod scale;
