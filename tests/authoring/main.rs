@@ -3,4 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod examples;
+mod guide;
 mod orders;
+mod percentiles;
+mod rows;

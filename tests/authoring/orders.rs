@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::common::objects::{Placed, is_absent, object, promptly, text};
 use crate::common::readers::python;
-use crate::common::{FixtureCgroup, id, read};
+use crate::common::shown::Shown;
+use crate::common::{FixtureCgroup, cgroup_root, id, read};
 
 /// A mount with the views of `tests/bpf/walks.bpf.c`, and the object's file.
 fn with_walks() -> (Placed, PathBuf) {
@@ -80,7 +81,7 @@ fn one_object_has_views_of_every_order() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn a_walk_of_a_removed_cgroup_is_over() {
+fn a_walk_of_a_removed_cgroup_reads_enodev() {
     let cgroup = FixtureCgroup::new("walks-removed");
     let (above, below) = (cgroup.mkdir("above"), cgroup.mkdir("above/below"));
     let (placed, _) = with_walks();
@@ -156,4 +157,17 @@ fn a_link_by_id_walks_as_one_by_descriptor() {
         let ids: Vec<u64> = lines.into_iter().map(|(_, id)| id).collect();
         assert!(epilogue && ids == expected, "order {order}: {text}");
     }
+}
+
+#[test]
+#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
+fn a_record_view_in_an_order_gives_rows() {
+    let cgroup = FixtureCgroup::new("line");
+    let (a, inside) = (cgroup.mkdir("a"), cgroup.mkdir("a/in"));
+    let shown = Shown::new("tests/bpf", "line");
+    let rows = shown.json(&inside, "line.json");
+    let rows = rows.as_array().expect("rows").iter();
+    let ids: Vec<_> = rows.map(|row| row["id"].as_u64().expect("an id")).collect();
+    assert_eq!(ids[..3], [id(&inside), id(&a), cgroup.id()]);
+    assert_eq!(ids.last(), Some(&id(&cgroup_root())));
 }

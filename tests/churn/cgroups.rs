@@ -1,7 +1,6 @@
 //! Cgroups that come and go while they are read.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::footprint::Footprint;
-use crate::common::{FixtureCgroup, MountedCgview, eventually, id, less_if_emulated, read, value};
+use crate::common::{
+    FixtureCgroup, MountedCgview, errno, eventually, id, less_if_emulated, read, value,
+};
 
 /// So many cycles show what leaks; an emulated CPU takes minutes for them.
 fn cycles() -> usize {
@@ -107,7 +108,7 @@ fn dying(cgroup: &Path) -> Option<u64> {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn readers_see_only_cgroups_that_were_there_and_nothing_is_kept() {
+fn readers_see_only_cgroups_that_existed_and_nothing_is_kept() {
     let cgroup = FixtureCgroup::new("churn");
     let mount = MountedCgview::of(&cgroup);
     let dir = mount.dir_of(cgroup.path());
@@ -250,8 +251,4 @@ fn a_working_directory_in_a_removed_cgroup_is_stale() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(!output.status.success(), "{text}");
     assert!(!text.contains("id "), "{text}");
-}
-
-fn errno<T>(result: io::Result<T>) -> Option<i32> {
-    result.err().and_then(|error| error.raw_os_error())
 }

@@ -190,7 +190,7 @@ fn survive(crashes: &[u64]) {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn mutants_in_the_views_directory_hurt_nobody() {
+fn mutants_in_the_views_directory_harm_nothing_else() {
     let mutants = less_if_emulated(500, 10);
     let placed = Placed::new();
     placed.put("good", &say("good", "alive"));

@@ -1,13 +1,17 @@
 //! What every integration test stands on: real cgroups and real mounts that are taken down again
 //! on drop, also when the test fails.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 
+pub mod bpffs;
 pub mod burn;
+pub mod command;
 pub mod footprint;
 pub mod objects;
+pub mod point;
 pub mod readers;
 pub mod resident;
+pub mod shown;
 pub mod watched;
 
 use std::ffi::OsStr;
@@ -15,11 +19,12 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use command::{as_nobody, run, sh};
 use rustix::mount::{UnmountFlags, unmount};
 
 /// The program under test.
@@ -319,25 +324,13 @@ impl Drop for MountedCgview {
     }
 }
 
-/// Runs a command to its end.
-pub fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> Output {
-    Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("run {program}: {error}; tests/run.sh installs it"))
-}
+/// Ends the threads that look at it when it is dropped, also when the test fails.
+pub struct Stop<'a>(pub &'a AtomicBool);
 
-/// Runs a shell command, which has to succeed; gives its standard output.
-pub fn sh(script: &str) -> Vec<u8> {
-    let output = run("bash", ["-c", script]);
-    assert!(
-        output.status.success(),
-        "{script}: {}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output.stdout
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Waits until something is so; fails when it is not so in time.
@@ -363,6 +356,18 @@ pub fn value(text: &str, key: &str) -> Option<u64> {
                 .parse()
                 .unwrap_or_else(|e| panic!("{key} {value}: {e}"))
         })
+}
+
+/// The errno of a failure.
+pub fn errno<T>(result: io::Result<T>) -> Option<i32> {
+    result.err().and_then(|error| error.raw_os_error())
+}
+
+/// Whether this kernel has a function of that name, for programs to call or to hook.
+pub fn kernel_has(function: &str) -> bool {
+    let btf = fs::read("/sys/kernel/btf/vmlinux").expect("read the kernel's BTF");
+    let name = [b"\0", function.as_bytes(), b"\0"].concat();
+    btf.windows(name.len()).any(|part| part == name)
 }
 
 /// Reads a view of a cgroup.

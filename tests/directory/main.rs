@@ -3,5 +3,6 @@
 mod cgroups;
 #[path = "../common/mod.rs"]
 mod common;
+mod listing;
 mod names;
 mod read_only;

@@ -8,8 +8,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::Path;
+use std::time::Duration;
 
-use crate::common::{FixtureCgroup, MountedCgview, id, read, run, value};
+use crate::common::objects::{Placed, eventually_says, promptly, say, says};
+use crate::common::{FixtureCgroup, MountedCgview, eventually, id, read, run, value};
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
 
 /// Names that are hard on somebody: shells, JSON, tables, terminals, UTF-8.
@@ -83,33 +85,53 @@ fn a_cgroup_of_any_name_is_found_and_listed_and_goes() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn a_cgroup_named_like_a_view_hides_it_and_no_longer() {
     let cgroup = FixtureCgroup::new("hides");
-    let mount = MountedCgview::of(&cgroup);
-    for name in ["stats", "stats.json"] {
-        let file = mount.join(name);
+    let child = cgroup.mkdir("greet");
+    let placed = Placed::with(",builtin=stats");
+    let dir = placed.mount.dir_of(cgroup.path());
+    // A cgroup that is there before the view.
+    let object = placed.put("x", &say("greet", "hello"));
+    eventually_says(&dir.join("greet/greet"), "hello ");
+    assert_eq!(id(&dir.join("greet")), id(&child));
+    assert_is_once_a_directory(&dir, "greet");
+    let hidden = || placed.status_of(&object)["views"][0]["hidden_by_cgroups"].clone();
+    assert_eq!(hidden()[0], format!("/{}/greet", cgroup.name().display()));
+    fs::remove_dir(&child).expect("rmdir");
+    eventually_says(&dir.join("greet"), "hello ");
+    promptly("no collision any more", || hidden().is_null());
+    // Views that are there before the cgroup.
+    for (name, begin) in [("greet", "hello "), ("stats", "id "), ("stats.json", "{")] {
+        let file = dir.join(name);
         assert!(fs::metadata(&file).expect("stat").is_file());
         let child = cgroup.mkdir(name);
         // The name may be in the kernel's cache until the daemon has heard.
-        crate::common::eventually(
-            std::time::Duration::from_secs(2),
-            "the cgroup is there",
-            || fs::metadata(&file).expect("stat").is_dir(),
-        );
-        assert_eq!(fs::metadata(&file).expect("stat").ino(), id(&child));
+        let is = |what: &str, so: &dyn Fn(&fs::Metadata) -> bool| {
+            eventually(Duration::from_secs(2), what, || {
+                fs::metadata(&file).is_ok_and(|file| so(&file))
+            });
+        };
+        is("the cgroup is there", &fs::Metadata::is_dir);
+        assert_eq!(id(&file), id(&child));
+        assert_is_once_a_directory(&dir, name);
         let text = read(&file.join("stats")).expect("read");
         assert_eq!(value(&text, "id"), Some(id(&child)));
         fs::remove_dir(&child).expect("rmdir");
-        crate::common::eventually(
-            std::time::Duration::from_secs(2),
-            "the view is there",
-            || fs::metadata(&file).is_ok_and(|file| file.is_file()),
-        );
-        assert!(read(&file).expect("read").contains("id"));
+        is("the view is there", &fs::Metadata::is_file);
+        assert!(says(&file, begin), "{name}");
     }
+}
+
+fn assert_is_once_a_directory(dir: &Path, name: &str) {
+    let entries = entries(dir);
+    let entry = entries.get(OsStr::new(name));
+    let kind = entry
+        .unwrap_or_else(|| panic!("{name} is not listed"))
+        .file_type();
+    assert!(kind.expect("type").is_dir());
 }
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn every_form_bears_any_name() {
+fn every_form_shows_any_name() {
     let cgroup = FixtureCgroup::new("forms");
     let names = awkward();
     names.iter().for_each(|name| drop(cgroup.mkdir(name)));
@@ -196,7 +218,7 @@ fn a_cgroup_deeper_than_any_path_is_read_by_steps() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn tools_that_walk_have_nothing_to_complain_of() {
+fn tools_that_walk_directories_report_no_error() {
     let cgroup = FixtureCgroup::new("walk");
     for name in awkward() {
         cgroup.mkdir(Path::new(&name).join("below"));
@@ -243,7 +265,7 @@ fn tools_that_walk_have_nothing_to_complain_of() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn links_types_and_numbers_are_the_same_from_all_sides() {
+fn link_counts_types_and_inode_numbers_agree() {
     let cgroup = FixtureCgroup::new("nlink");
     for name in ["a/b/c", "a/d", "e"] {
         cgroup.mkdir(name);

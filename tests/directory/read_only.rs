@@ -1,16 +1,17 @@
 //! Everybody may read, and nobody may write.
 
-use std::path::Path;
+use std::ffi::OsStr;
 
+use crate::common::objects::{Placed, eventually_says, promptly, say, says};
 use crate::common::readers::python;
-use crate::common::{FixtureCgroup, MountedCgview};
+use crate::common::{FixtureCgroup, FixtureDir, MountedCgview, as_nobody};
 
 /// Tries everything that writes; prints each that was not refused, or not in the expected way.
 const WRITES: &str = "
 import errno, fcntl, os, sys
-dir, uid = sys.argv[1], int(sys.argv[2])
+dir, uid, file, manage = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == 'manage'
 if uid: os.setgroups([]); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
-f, new, at = dir + '/stats', dir + '/new', os.open(dir, os.O_RDONLY)
+f, new, at = dir + '/' + file, dir + '/new', os.open(dir, os.O_RDONLY)
 fd = os.open(f, os.O_RDONLY)
 calls = {
     'open for writing': lambda: os.open(f, os.O_WRONLY),
@@ -51,30 +52,48 @@ for name, call in calls.items():
     except OSError as e:
         got = errno.errorcode[e.errno]
         expected = [of_descriptor[name]] if name in of_descriptor else ['EROFS']
+        # Views may be removed, but not where they are inherited.
+        if manage and name == 'unlink': expected = ['EPERM']
+        if manage and name == 'open a nameless file': expected = ['ENOTSUP']
         if uid and name not in of_descriptor: expected += ['EACCES', 'EPERM']
         if got not in expected: print(name, got)
 ";
 
-fn refused_writes(uid: u32) -> String {
+/// Writes by root and by others, to a view of the user's and to a built-in one.
+fn assert_nothing_can_be_written(placed: &Placed, cgroup: &FixtureCgroup, manage: &str) {
+    let child = cgroup.mkdir("child");
+    let object = placed.put("greet", &say("greet", "hello"));
+    let dir = placed.mount.dir_of(cgroup.path());
+    eventually_says(&dir.join("greet"), "hello ");
+    for uid in ["0", "65534"] {
+        for file in ["greet", "stats"] {
+            let [uid, file, manage] = [uid, file, manage].map(OsStr::new);
+            let said = python(WRITES, &[dir.as_os_str(), uid, file, manage]);
+            let said = String::from_utf8_lossy(&said);
+            assert_eq!(said, "", "{} by user {}", file.display(), uid.display());
+        }
+    }
+    assert!(object.exists() && child.exists());
+    promptly("still there", || says(&dir.join("greet"), "hello "));
+}
+
+#[test]
+#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
+fn nobody_can_write_anything() {
     let cgroup = FixtureCgroup::new("writes");
-    cgroup.mkdir("child");
-    let mount = MountedCgview::of(&cgroup);
-    let uid = uid.to_string();
-    let said = python(WRITES, &[mount.path().as_os_str(), uid.as_ref()]);
-    assert!(cgroup.path().join("child").exists());
-    String::from_utf8(said).expect("text")
+    let views = FixtureDir::new("views.d");
+    // In the directory where the views are placed.
+    let option = format!("builtin=stats,views={}", views.path().display());
+    let mount = MountedCgview::of_with(&cgroup, &["-o", &option]);
+    assert_nothing_can_be_written(&Placed { mount, views }, &cgroup, "");
 }
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn root_can_write_nothing() {
-    assert_eq!(refused_writes(0), "");
-}
-
-#[test]
-#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn an_unprivileged_user_can_write_nothing() {
-    assert_eq!(refused_writes(65534), "");
+fn with_manage_nobody_can_write_where_views_are_inherited() {
+    let cgroup = FixtureCgroup::new("manage-writes");
+    let placed = Placed::with(",builtin=stats,manage");
+    assert_nothing_can_be_written(&placed, &cgroup, "manage");
 }
 
 #[test]
@@ -83,22 +102,9 @@ fn an_unprivileged_user_reads_all_of_the_mount_and_nothing_of_the_daemon() {
     let cgroup = FixtureCgroup::new("nobody");
     cgroup.mkdir("a/b");
     let mount = MountedCgview::of(&cgroup);
-    let as_nobody = |script: &str, path: &Path| {
-        let program =
-            "setpriv --reuid 65534 --regid 65534 --clear-groups bash -c \"$0\" bash \"$1\"";
-        crate::common::run(
-            "bash",
-            [
-                "-c".as_ref(),
-                program.as_ref(),
-                script.as_ref(),
-                path.as_os_str(),
-            ],
-        )
-    };
     let all = as_nobody(
         "cd \"$1\" && ls -lR . && grep -r '' . && cat a/b/stats.tree .cgview/prom/*",
-        mount.path(),
+        &[mount.path().as_os_str()],
     );
     assert!(
         all.status.success(),
@@ -111,7 +117,7 @@ fn an_unprivileged_user_reads_all_of_the_mount_and_nothing_of_the_daemon() {
         crate::common::id(&cgroup.path().join("a/b"))
     )));
     assert!(!mount.links().is_empty());
-    let pins = as_nobody("ls \"$1\"", &mount.instance());
+    let pins = as_nobody("ls \"$1\"", &[mount.instance().as_os_str()]);
     assert!(
         !pins.status.success(),
         "{}",

@@ -145,7 +145,7 @@ fn run(program: &[&str], input: &[u8]) -> String {
 
 #[test]
 #[ignore = "needs promtool"]
-fn promtool_has_no_complaint() {
+fn promtool_accepts_any_name_of_a_field_or_a_cgroup() {
     for record in [awkward(), keyed()] {
         let bytes = bytes(&record);
         let mut out = Vec::new();
@@ -156,7 +156,7 @@ fn promtool_has_no_complaint() {
 
 #[test]
 #[ignore = "needs jq"]
-fn jq_reads_names_and_numbers_back() {
+fn jq_reads_back_any_bytes_and_64_bit_numbers() {
     let record = awkward();
     let mut bytes = bytes(&record);
     bytes[..8].copy_from_slice(&((1u64 << 53) + 1).to_ne_bytes());
@@ -189,7 +189,7 @@ fn jq_reads_a_record_its_rows_and_the_schema() {
 
 #[test]
 #[ignore = "needs sort and awk"]
-fn sort_and_awk_find_the_columns() {
+fn sort_and_awk_find_columns_beside_empty_and_spaced_labels() {
     let record = keyed();
     let device = |name: &[u8], reads: u32| {
         let mut row = name.to_vec();

@@ -146,7 +146,7 @@ fn the_raw_record_has_the_size_that_the_schema_says() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn promtool_has_no_complaint() {
+fn promtool_accepts_every_prom_file() {
     let cgroup = awkward();
     let mount = MountedCgview::with_all_views();
     let mut files = whole_tree(&mount);
@@ -282,7 +282,7 @@ fn sort_and_awk_find_the_columns() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn cgtop_shows_who_burns() {
+fn cgtop_shows_the_busiest_cgroups() {
     let cgroup = FixtureCgroup::new("cgtop");
     let busy = cgroup.mkdir("idle/but not me");
     let _burning = Burning::new(&busy, 2);

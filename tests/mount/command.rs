@@ -4,192 +4,19 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::common::objects::PATIENCE;
+use crate::common::point::{Installed, Mountpoint, OPTIONS, mount, signal, succeeds, umount};
 use crate::common::{
     CGVIEW, FixtureCgroup, FixtureDir, STATS, cgroup_root, eventually, id, less_if_emulated, run,
     unique, value,
 };
 use rustix::fs::{FlockOperation, flock, statvfs};
 use rustix::io::Errno;
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The program in mount(8)'s default PATH; what was there comes back on drop.
-struct Installed {
-    _turn: fs::File,
-    before: Option<PathBuf>,
-}
-
-const INSTALLED: &str = "/usr/local/bin/cgview";
-
-impl Installed {
-    fn new() -> Installed {
-        let turn = fs::File::create("/run/cgview-test-installed.lock").expect("create the lock");
-        flock(&turn, FlockOperation::LockExclusive).expect("lock");
-        let before = fs::symlink_metadata(INSTALLED).is_ok().then(|| {
-            let aside = PathBuf::from(format!("{INSTALLED}.{}", unique("aside")));
-            fs::rename(INSTALLED, &aside).expect("put aside");
-            aside
-        });
-        symlink(CGVIEW, INSTALLED).expect("install");
-        Installed {
-            _turn: turn,
-            before,
-        }
-    }
-}
-
-impl Drop for Installed {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(INSTALLED);
-        if let Some(before) = &self.before {
-            let _ = fs::rename(before, INSTALLED);
-        }
-    }
-}
-
-/// A mountpoint whose mounts and daemons are ended on drop.
-struct Mountpoint(FixtureDir);
-
-impl Mountpoint {
-    fn new() -> Mountpoint {
-        Mountpoint(FixtureDir::new("point"))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn str(&self) -> &str {
-        self.path().to_str().expect("UTF-8")
-    }
-
-    /// Mounts by the command, in the background.
-    fn cgview(&self, arguments: &[&str]) -> Output {
-        let arguments = arguments.iter().copied().chain([self.str()]);
-        run("timeout", ["60", CGVIEW].into_iter().chain(arguments))
-    }
-
-    /// The same with `stats` alone, which has to succeed.
-    fn mounted(&self, arguments: &[&str]) -> u32 {
-        succeeds(&self.cgview(&[&STATS, arguments].concat()));
-        self.check_serves();
-        let daemons = self.daemons();
-        assert_eq!(daemons.len(), 1);
-        daemons[0]
-    }
-
-    fn check_serves(&self) {
-        let text = fs::read_to_string(self.path().join("stats")).expect("read stats");
-        assert_eq!(value(&text, "id"), Some(id(self.path())));
-    }
-
-    /// The options of each mount on it, as /proc/mounts shows them, with source and type.
-    fn mounts(&self) -> Vec<String> {
-        let table = fs::read_to_string("/proc/self/mounts").expect("mounts");
-        let lines = table
-            .lines()
-            .map(|line| line.split(' ').collect::<Vec<_>>());
-        lines
-            .filter(|line| line[1] == self.str())
-            .map(|line| format!("{} {} {}", line[0], line[2], line[3]))
-            .collect()
-    }
-
-    /// The processes that have its path on their command line.
-    fn daemons(&self) -> Vec<u32> {
-        let processes = fs::read_dir("/proc").expect("proc").flatten();
-        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter(|pid: &u32| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let mut words = line.split(|b| *b == 0);
-            words.next().is_some_and(|name| name.ends_with(b"cgview"))
-                && words.any(|word| word == self.str().as_bytes())
-        })
-        .collect()
-    }
-
-    /// What is below /run/cgview for it, and mounted there.
-    fn instances(&self) -> Vec<String> {
-        let name = self.path().file_name().expect("a name").to_string_lossy();
-        let name = name.replace('-', "\\x2d");
-        let listed = fs::read_dir("/run/cgview").into_iter().flatten().flatten();
-        let listed = listed.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let table = fs::read_to_string("/proc/self/mounts").expect("mounts");
-        let mounted = table.lines().map(|line| line.replace("\\134", "\\"));
-        listed
-            .chain(mounted)
-            .filter(|line| line.contains(&name))
-            .collect()
-    }
-
-    fn check_nothing_left(&self) {
-        eventually(PATIENCE, "the daemon has ended", || {
-            self.daemons().is_empty()
-        });
-        assert_eq!(self.mounts(), [""; 0]);
-        eventually(PATIENCE, "the instance is gone", || {
-            self.instances().is_empty()
-        });
-        assert_eq!(fs::read_dir(self.path()).expect("list").count(), 0);
-    }
-
-    /// Runs what has to fail: one line from cgview, saying `why`, and nothing of it left.
-    fn check_refused(&self, program: &str, arguments: &[&str], why: &str) {
-        let output = run(program, arguments);
-        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success(), "{arguments:?}: {complaint}");
-        assert_eq!(complaint.lines().count(), 1, "{arguments:?}: {complaint}");
-        assert!(complaint.starts_with("cgview: "), "{complaint}");
-        assert!(complaint.contains(why), "{why}: {complaint}");
-        self.check_nothing_left();
-    }
-}
-
-impl Drop for Mountpoint {
-    fn drop(&mut self) {
-        for _ in 0..self.mounts().len() {
-            let _ = run("umount", ["-l", self.str()]);
-        }
-        // One that ends by itself takes its instance along.
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !self.daemons().is_empty() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
-        }
-        for daemon in self.daemons() {
-            let _ = run("kill", ["-9".to_owned(), daemon.to_string()]);
-        }
-    }
-}
-
-fn succeeds(output: &Output) {
-    assert!(
-        output.status.success(),
-        "{}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-fn mount(arguments: &[&str]) -> Output {
-    run("timeout", ["60", "mount"].iter().chain(arguments))
-}
-
-fn umount(path: &str) {
-    succeeds(&run("umount", [path]));
-}
-
-fn signal(pid: u32, signal: &str) {
-    succeeds(&run("kill", [signal, &pid.to_string()]));
-}
-
-const OPTIONS: &str = "cgview fuse.cgview ro,nosuid,nodev,noexec,relatime,user_id=0,group_id=0,\
-    default_permissions,allow_other";
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
@@ -378,7 +205,7 @@ fn a_remount_changes_what_can_be_changed() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn a_second_one_at_the_same_place_is_refused() {
+fn a_second_mount_at_the_same_place_is_refused() {
     let point = Mountpoint::new();
     let daemon = point.mounted(&[]);
     let output = point.cgview(&[]);
@@ -392,7 +219,7 @@ fn a_second_one_at_the_same_place_is_refused() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn of_two_at_once_one_is_refused() {
+fn of_two_mounts_at_once_one_is_refused() {
     let point = Mountpoint::new();
     let start = || -> Child {
         Command::new(CGVIEW)
@@ -432,7 +259,7 @@ fn signals_and_umount_leave_nothing() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn a_signal_ends_it_also_while_a_file_is_open() {
+fn a_signal_ends_the_daemon_also_while_a_file_is_open() {
     let point = Mountpoint::new();
     let daemon = point.mounted(&[]);
     let mut file = fs::File::open(point.path().join("stats")).expect("open");
@@ -464,7 +291,7 @@ impl Mountpoint {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn a_lazily_unmounted_one_serves_its_open_files() {
+fn a_lazily_unmounted_daemon_serves_its_open_files() {
     let point = Mountpoint::new();
     let first = point.mounted(&[]);
     let mut file = fs::File::open(point.path().join("stats")).expect("open");
@@ -484,7 +311,7 @@ fn a_lazily_unmounted_one_serves_its_open_files() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn a_killed_one_is_cleaned_up_by_its_successor() {
+fn a_killed_daemon_is_cleaned_up_by_its_successor() {
     let point = Mountpoint::new();
     let daemon = point.mounted(&[]);
     signal(daemon, "-KILL");
@@ -511,7 +338,7 @@ fn a_killed_one_is_cleaned_up_by_its_successor() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn two_are_mounted_side_by_side() {
+fn two_mounts_exist_side_by_side() {
     let cgroup = FixtureCgroup::new("side");
     let (whole, part) = (Mountpoint::new(), Mountpoint::new());
     whole.mounted(&[]);
@@ -526,7 +353,7 @@ fn two_are_mounted_side_by_side() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn in_the_foreground_it_logs_to_standard_error_and_ends_with_success() {
+fn in_the_foreground_the_daemon_logs_to_standard_error_and_ends_with_success() {
     let point = Mountpoint::new();
     let log = point.path().with_extension("log");
     let mut daemon = Command::new(CGVIEW)
@@ -543,96 +370,6 @@ fn in_the_foreground_it_logs_to_standard_error_and_ends_with_success() {
     assert!(daemon.wait().expect("wait").success());
     fs::remove_file(log).expect("remove the log");
     point.check_nothing_left();
-}
-
-#[test]
-#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn what_cannot_be_is_refused_in_one_line() {
-    let point = Mountpoint::new();
-    let at = point.str();
-    let file = FixtureDir::new("file");
-    let file = file.path().join("file");
-    fs::write(&file, "").expect("write");
-    let file = file.to_str().expect("UTF-8");
-    for (arguments, why) in [
-        (
-            &["/no/such/source", at] as &[&str],
-            "/no/such/source: No such file",
-        ),
-        (&["/proc", at], "/proc is not a cgroup directory"),
-        (&[file, at], file),
-        (
-            &["/no/such/mountpoint"],
-            "/no/such/mountpoint: No such file",
-        ),
-        (&[file], "is not a directory"),
-        (&[at, "-o", "rw,bogus"], "bogus"),
-        (&[at, "-o", "max_links=none"], "max_links"),
-        (&[at, "-o", "max_links"], "max_links"),
-        (
-            &[at, "-o", "views=/no/such/directory"],
-            "/no/such/directory",
-        ),
-        (&[at, "--bogus"], "--bogus"),
-        (&["a", "b", at], "more than"),
-        (&[], "no mountpoint"),
-    ] {
-        point.check_refused(CGVIEW, arguments, why);
-    }
-}
-
-#[test]
-#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn mount_passes_on_why_it_is_refused() {
-    let _installed = Installed::new();
-    let point = Mountpoint::new();
-    let arguments = ["-t", "fuse", "cgview#/no/such/source", point.str()];
-    point.check_refused("mount", &arguments, "/no/such/source: No such file");
-    point.check_refused("mount", &["-t", "fuse", "cgview", "/no/such"], "/no/such");
-}
-
-#[test]
-#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn without_rights_or_device_it_is_refused_in_one_line() {
-    let point = Mountpoint::new();
-    // Where anyone may run it, wherever this was built.
-    let copy = FixtureDir::new("program");
-    fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
-    let program = copy.path().join("cgview");
-    fs::copy(CGVIEW, &program).expect("copy");
-    let program = program.to_str().expect("UTF-8");
-    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", program];
-    let weak = ["--bounding-set=-sys_admin", "--inh-caps=-all", program];
-    for (setpriv, why) in [(&nobody as &[&str], "only root"), (&weak, "not permitted")] {
-        let arguments = [setpriv, &[point.str()]].concat();
-        point.check_refused("setpriv", &arguments, why);
-    }
-    for (script, why) in [
-        (
-            "mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3",
-            "open /dev/fuse: No such file",
-        ),
-        ("mount --bind /dev/null /dev/fuse", "mount fuse.cgview at"),
-        ("mount --bind -o ro /run /run", "/run/cgview"),
-    ] {
-        let script = format!("{script} && exec {program} -o builtin= {}", point.str());
-        point.check_refused("unshare", &["-m", "bash", "-c", &script], why);
-    }
-}
-
-#[test]
-#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn help_and_version_are_no_failure() {
-    for (argument, shown) in [
-        ("--help", "cgview [SOURCE] MOUNTPOINT [-f] [-o OPTION"),
-        ("--version", env!("CARGO_PKG_VERSION")),
-    ] {
-        let output = run(CGVIEW, [argument]);
-        succeeds(&output);
-        assert!(output.stderr.is_empty());
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.contains(shown), "{text}");
-    }
 }
 
 #[test]

@@ -3,4 +3,6 @@
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+mod defaults;
 mod machine;
+mod refusals;

@@ -102,7 +102,7 @@ fn truncated_and_flipped_objects_are_refused_or_work() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn programs_maps_and_names_that_cannot_be_are_refused_with_the_reason() {
+fn impossible_programs_maps_and_names_are_refused_with_the_reason() {
     let (placed, view) = with_good_view();
     let named = |define: &str| object("say", &["VIEW=bad", "TEXT=\"bad\"", define]);
     let maps = |entries: &str| object("maps", &[&format!("ENTRIES={entries}")]);

@@ -38,7 +38,7 @@ fn refusal(object: &Path) -> String {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn a_good_object_is_described_and_leaves_with_0() {
+fn a_good_object_is_described_with_exit_status_0() {
     let (usable, shown, complaint) = check(&["--check"], &object("stranger", &[]));
     assert!(usable, "{complaint}");
     assert_eq!(complaint, "");
@@ -57,7 +57,7 @@ fn a_good_object_is_described_and_leaves_with_0() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn jq_reads_the_answer() {
+fn jq_reads_the_json_of_check() {
     let object = object("walks", &[]);
     let command = format!("{CGVIEW} --check --json {}", object.display());
     let names = sh(&format!("{{ {command} || true; }} | jq -r '.views[].name'"));
@@ -105,7 +105,7 @@ fn a_refusal_ends_with_the_end_of_the_verifiers_log() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn an_object_without_a_view_is_none() {
+fn an_object_without_a_view_is_refused() {
     let reason = refusal(&object(
         "collector",
         &["HOOK=\"tp_btf/sched_process_exec\""],
@@ -115,7 +115,7 @@ fn an_object_without_a_view_is_none() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn what_is_no_object_is_refused_with_a_reason() {
+fn a_file_that_is_no_object_is_refused_with_a_reason() {
     let dir = FixtureDir::new("check");
     let file = |name: &str, bytes: &[u8]| {
         let path = dir.path().join(name);

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::objects::{Placed, is_absent, object, promptly, say, says, text};
-use crate::common::{FixtureCgroup, id, less_if_emulated, read};
+use crate::common::{FixtureCgroup, Stop, id, less_if_emulated, read};
 
 /// Writes a file in pieces over 600 ms.
 fn write_slowly(path: &Path, bytes: &[u8]) {
@@ -101,7 +101,7 @@ fn readers_see_no_gap_while_an_object_is_replaced() {
                 }
             });
         }
-        let end = Ended(&done);
+        let end = Stop(&done);
         for round in 1..=replacements {
             let index = round as usize % 2;
             let hidden = placed.views.path().join("new.tmp");
@@ -113,15 +113,6 @@ fn readers_see_no_gap_while_an_object_is_replaced() {
         drop(end);
     });
     println!("{} reads", reads.load(Ordering::Relaxed));
-}
-
-/// Tells the readers to end, also when the test fails.
-struct Ended<'a>(&'a AtomicBool);
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]
@@ -158,7 +149,7 @@ fn a_bad_replacement_leaves_the_old_view_and_is_reported() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn an_object_by_somebody_who_has_never_heard_of_cgview_works() {
+fn an_object_written_without_cgview_works_unchanged() {
     let cgroup = FixtureCgroup::new("stranger");
     let placed = Placed::new();
     let path = placed.put("stranger", &object("stranger", &[]));

@@ -1,24 +1,14 @@
-//! Removing views by `rm`, with -o manage; and that nothing else can be written.
+//! Removing views by `rm`, with -o manage.
 
-use std::fs::{self, Permissions};
-use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::fs;
 use std::path::Path;
 
-use rustix::fs::{XattrFlags, setxattr};
-
-use crate::common::objects::{Placed, eventually_says, is_absent, promptly, say, says};
-use crate::common::{FixtureCgroup, run};
-
-fn errno<T>(result: io::Result<T>) -> Option<i32> {
-    result.err().and_then(|error| error.raw_os_error())
-}
+use crate::common::objects::{Placed, eventually_says, is_absent, say, says};
+use crate::common::{FixtureCgroup, as_nobody, errno};
 
 /// What `rm` by another user says.
 fn rm_by_nobody(path: &Path) -> String {
-    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "rm"];
-    let words = nobody.map(AsRef::as_ref).into_iter();
-    let output = run("setpriv", words.chain([path.as_os_str()]));
+    let output = as_nobody("rm \"$1\"", &[path.as_os_str()]);
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -79,49 +69,4 @@ fn rm_of_anything_else_is_refused() {
     }
     assert!(says(&placed.mount.join("stats"), "id "));
     assert!(cgroup.path().exists());
-}
-
-/// Every way to write, and what it gives.
-fn attempts(dir: &Path) -> Vec<(&'static str, Option<i32>)> {
-    let file = dir.join("greet");
-    let mode = Permissions::from_mode(0o644);
-    let attribute = setxattr(&file, "user.x", b"v", XattrFlags::empty());
-    vec![
-        ("write", errno(fs::File::options().write(true).open(&file))),
-        ("truncate", errno(fs::File::create(&file))),
-        ("create", errno(fs::File::create(dir.join("new")))),
-        ("mkdir", errno(fs::create_dir(dir.join("new")))),
-        ("rmdir", errno(fs::remove_dir(dir.join("child")))),
-        ("rename", errno(fs::rename(&file, dir.join("new")))),
-        ("symlink", errno(symlink("x", dir.join("new")))),
-        ("link", errno(fs::hard_link(&file, dir.join("new")))),
-        ("chmod", errno(fs::set_permissions(&file, mode))),
-        (
-            "chown",
-            errno(std::os::unix::fs::chown(&file, Some(1), None)),
-        ),
-        ("setxattr", errno(attribute.map_err(Into::into))),
-    ]
-}
-
-#[test]
-#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn nothing_can_be_written_with_or_without_manage() {
-    let cgroup = FixtureCgroup::new("write");
-    cgroup.mkdir("child");
-    for options in [",builtin=", ",builtin=,manage"] {
-        let placed = Placed::with(options);
-        let path = placed.put("greet", &say("greet", "hello"));
-        let dir = placed.mount.dir_of(cgroup.path());
-        eventually_says(&dir.join("greet"), "hello ");
-        for (what, result) in attempts(&dir) {
-            assert_eq!(result, Some(libc::EROFS), "{what} with {options:?}");
-        }
-        if !options.contains("manage") {
-            let result = errno(fs::remove_file(placed.mount.join("greet")));
-            assert_eq!(result, Some(libc::EROFS));
-        }
-        assert!(path.exists() && cgroup.path().join("child").exists());
-        promptly("still there", || says(&dir.join("greet"), "hello "));
-    }
 }

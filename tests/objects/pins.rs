@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use libbpf_rs::ObjectBuilder;
 
+use crate::common::bpffs::Bpffs;
 use crate::common::objects::{
     eventually_says, is_absent, object, promptly, say, says, status_of, text,
 };
-use crate::common::{FixtureCgroup, FixtureDir, MountedCgview, run, sh};
+use crate::common::{FixtureCgroup, MountedCgview, sh};
 
 /// A bpffs with a directory of pinned views, and a mount that follows it.
 struct Pinned {
@@ -16,21 +17,10 @@ struct Pinned {
     bpffs: Bpffs,
 }
 
-/// A bpffs of the test's own, unmounted on drop.
-struct Bpffs(FixtureDir);
-
-impl Drop for Bpffs {
-    fn drop(&mut self) {
-        let _ = run("umount", ["-l".as_ref(), self.0.path().as_os_str()]);
-    }
-}
-
 impl Pinned {
     fn new() -> Pinned {
-        let dir = FixtureDir::new("bpffs");
-        sh(&format!("mount -t bpf bpf {}", dir.path().display()));
-        let bpffs = Bpffs(dir);
-        let pins = bpffs.0.path().join("views");
+        let bpffs = Bpffs::new();
+        let pins = bpffs.path().join("views");
         fs::create_dir(&pins).expect("mkdir in bpffs");
         let option = format!("builtin=,pins={}", pins.display());
         let mount = MountedCgview::with(&["-o", &option]);
@@ -38,7 +28,7 @@ impl Pinned {
     }
 
     fn pin(&self, at: impl AsRef<Path>) -> PathBuf {
-        let pin = self.bpffs.0.path().join("views").join(at);
+        let pin = self.bpffs.path().join("views").join(at);
         fs::create_dir_all(pin.parent().expect("a parent")).expect("mkdir in bpffs");
         pin
     }
@@ -102,7 +92,7 @@ fn a_directory_places_the_pins_in_it() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn what_is_no_view_is_listed_with_the_reason() {
+fn a_pin_that_is_no_view_is_listed_with_the_reason() {
     let pinned = Pinned::new();
     let map = pinned.pin("map");
     let create = "type hash key 4 value 4 entries 4 name cgview_map";
@@ -132,9 +122,9 @@ fn what_is_no_view_is_listed_with_the_reason() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn a_pinned_program_stays_its_owners() {
+fn a_pinned_program_still_belongs_to_its_owner() {
     let pinned = Pinned::new();
-    let maps = pinned.bpffs.0.path().join("maps");
+    let maps = pinned.bpffs.path().join("maps");
     let how = format!("pinmaps {}", maps.display());
     let pin = pinned.load(&object("owned", &[]), "owned", &how);
     let view = pinned.mount.join("owned");

@@ -67,33 +67,6 @@ fn the_nearer_placement_wins_and_the_farther_comes_back() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn a_child_cgroup_wins_over_a_view_of_its_name() {
-    let cgroup = FixtureCgroup::new("collide");
-    let child = cgroup.mkdir("greet");
-    let placed = Placed::new();
-    let path = placed.put("x", &say("greet", "hello"));
-    let dir = placed.mount.dir_of(cgroup.path());
-    eventually_says(&dir.join("greet/greet"), "hello ");
-    assert!(dir.join("greet").is_dir());
-    assert_eq!(id(&dir.join("greet")), id(&child));
-    let named = || {
-        let entries = fs::read_dir(&dir).expect("list").flatten();
-        entries.filter(|entry| entry.file_name() == "greet").count()
-    };
-    assert_eq!(named(), 1);
-    let hidden = || placed.status_of(&path)["views"][0]["hidden_by_cgroups"].clone();
-    assert_eq!(hidden()[0], format!("/{}/greet", cgroup.name().display()));
-    fs::remove_dir(&child).expect("rmdir");
-    eventually_says(&dir.join("greet"), "hello ");
-    promptly("no collision any more", || hidden().is_null());
-    // The other way round: the view was there first.
-    cgroup.mkdir("greet");
-    promptly("the cgroup", || dir.join("greet").is_dir());
-    assert_eq!(named(), 1);
-}
-
-#[test]
-#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn of_two_objects_at_one_place_the_first_by_name_wins_and_the_other_says_so() {
     let placed = Placed::new();
     let view = placed.mount.join("greet");

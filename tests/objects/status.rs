@@ -36,7 +36,7 @@ fn health(placed: &Placed, figure: &str) -> u64 {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn every_object_and_view_is_told_with_origin_placement_and_state() {
+fn every_object_and_view_is_shown_with_origin_placement_and_state() {
     let cgroup = FixtureCgroup::new("status");
     let placed = Placed::with(",builtin=stats");
     let at = Path::new(cgroup.name()).join("below/x");
@@ -158,7 +158,7 @@ fn the_text_and_the_json_agree() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn runs_and_their_mean_time_are_told_while_the_kernel_counts_them() {
+fn runs_and_their_mean_time_are_shown_while_the_kernel_counts_them() {
     let placed = Placed::new();
     let path = placed.put("greet", &say("greet", "hello"));
     let view = placed.mount.join("greet");
@@ -212,7 +212,7 @@ fn the_health_figures_move() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn three_hundred_objects_at_once_are_live_soon_and_told_fast() {
+fn three_hundred_objects_at_once_are_live_soon_and_shown_fast() {
     let objects = less_if_emulated(300, 6);
     let placed = Placed::new();
     let one = say("greet000", "hello");

@@ -75,7 +75,7 @@ fn each_outside_crate_and_unsafe_stay_in_their_place() {
 }
 
 #[test]
-fn no_part_knows_what_it_must_not() {
+fn no_part_uses_a_part_above_it() {
     for (part, strangers) in APART {
         for (file, text) in sources().iter().filter(|(file, _)| file.starts_with(part)) {
             for stranger in strangers {

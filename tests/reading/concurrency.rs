@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{FixtureCgroup, MountedCgview, eventually, less_if_emulated, value};
+use crate::common::{FixtureCgroup, MountedCgview, errno, eventually, less_if_emulated, value};
 
 /// The cgroups that stay while others come and go.
 const STAYING: usize = 300;
@@ -148,6 +148,7 @@ fn open_files_of_a_removed_cgroup_read_enodev_and_keep_nothing() {
     let before = dying();
     let child = cgroup.mkdir("child");
     let open = |name: &str| File::open(mount.dir_of(&child).join(name)).expect("open");
+    let path = mount.dir_of(&child).join("stats");
     let files: Vec<_> = ["stats", "stats.json", "stats.tree"]
         .into_iter()
         .cycle()
@@ -159,14 +160,19 @@ fn open_files_of_a_removed_cgroup_read_enodev_and_keep_nothing() {
         assert!(file.read_at(&mut buffer, 0).expect("read") > 0);
     }
     fs::remove_dir(&child).expect("rmdir");
+    let mut assert_gone = || {
+        for file in &files {
+            let read = errno(file.read_at(&mut buffer, 0));
+            assert_eq!(read, Some(libc::ENODEV));
+        }
+    };
+    assert_gone();
+    assert_eq!(errno(File::open(path)), Some(libc::ENOENT));
     eventually(Duration::from_secs(2), "nothing holds the cgroup", || {
         dying() == before
     });
     fs::create_dir(&child).expect("mkdir");
-    for file in &files {
-        let error = file.read_at(&mut buffer, 0).expect_err("gone");
-        assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
-    }
+    assert_gone();
 }
 
 #[test]

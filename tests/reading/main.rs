@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod concurrency;
+mod limits;
 mod readers;
 mod requests;
 mod splice;

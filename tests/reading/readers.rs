@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use crate::common::readers::{BYTE_BY_BYTE, Reader, WHOLE};
-use crate::common::{FixtureCgroup, FixtureDir, MountedCgview, less_if_emulated, sh};
+use crate::common::{FixtureCgroup, FixtureDir, MountedCgview, less_if_emulated, sh, value};
 
 /// So many cgroups make a table of some hundred KiB.
 const MANY: usize = 400;
@@ -99,8 +99,9 @@ fn parts_of_a_file_are_the_right_parts() {
 fn pread_at_0_is_live_and_complete_each_time() {
     let cgroup = with_children("pread", 50);
     let mount = MountedCgview::of(&cgroup);
-    let file = mount.dir_of(cgroup.path()).join("stats.tree");
-    let file = File::open(file).expect("open");
+    let dir = mount.dir_of(cgroup.path());
+    let [stats, file] =
+        ["stats", "stats.tree"].map(|file| File::open(dir.join(file)).expect("open"));
     let mut buffer = vec![0; 1 << 20];
     for more in 0..50 {
         let length = file.read_at(&mut buffer, 0).expect("read");
@@ -109,8 +110,11 @@ fn pread_at_0_is_live_and_complete_each_time() {
             .filter(|byte| **byte == b'\n')
             .count();
         // A head, the cgroup itself and its children.
-        assert_eq!(lines, 2 + 50 + more);
+        assert_eq!(lines as u64, 2 + 50 + more);
         assert!(buffer[..length].ends_with(b"\n"));
+        let length = stats.read_at(&mut buffer, 0).expect("read");
+        let text = str::from_utf8(&buffer[..length]).expect("text");
+        assert_eq!(value(text, "nr_descendants"), Some(50 + more));
         cgroup.mkdir(format!("more-{more}"));
     }
 }

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::burn::Burning;
-use crate::common::{FixtureCgroup, MountedCgview, eventually, id, less_if_emulated, read};
+use crate::common::{FixtureCgroup, MountedCgview, Stop, eventually, id, less_if_emulated, read};
 use serde_json::Value;
 
 /// The lines of a `.tree.json`: paths and members.
@@ -83,15 +83,6 @@ fn a_subtree_is_what_single_reads_give() {
         let single: Value = serde_json::from_str(&single).expect("JSON");
         object.as_object_mut().expect("an object").remove("cgroup");
         assert_eq!(object, single, "{path}");
-    }
-}
-
-/// Ends the threads of a scope, also when an assertion fails in it.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

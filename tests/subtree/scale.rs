@@ -99,7 +99,7 @@ fn fifty_thousand_cgroups_are_read_whole() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn what_open_files_hold_is_bounded() {
+fn the_memory_of_open_files_is_limited() {
     let cgroup = FixtureCgroup::new("bounded");
     cgroup.mkdir("all");
     populate(&cgroup, 1_000);

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 
-use crate::common::MountedCgview;
+use crate::common::{MountedCgview, kernel_has};
 use serde_json::Value;
 
 /// Whether a kernel takes a program of ours, by the thing that it needs.
@@ -74,7 +74,7 @@ fn expected(program: &str, needs: Needs) -> bool {
     match (listed, needs) {
         (Some((_, live)), _) => *live,
         (None, Needs::Nothing) => true,
-        (None, Needs::Function(name)) => btf_has(name),
+        (None, Needs::Function(name)) => kernel_has(name),
         // A locked down kernel shows the list to nobody, and lets no function be attached to.
         (None, Needs::Fentry) => ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
             .map(|tracefs| File::open(format!("{tracefs}/available_filter_functions")))
@@ -82,13 +82,6 @@ fn expected(program: &str, needs: Needs) -> bool {
             .flatten()
             .any(|mut list| list.read_exact(&mut [0]).is_ok()),
     }
-}
-
-fn btf_has(name: &str) -> bool {
-    let btf = fs::read("/sys/kernel/btf/vmlinux").expect("the kernel's BTF");
-    let name = format!("\0{name}\0");
-    btf.windows(name.len())
-        .any(|window| window == name.as_bytes())
 }
 
 /// Every program of the status file.
@@ -111,7 +104,7 @@ fn programs(status: &Value) -> Vec<(&str, &Value)> {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn each_program_is_live_or_says_why_not() {
+fn each_builtin_program_is_live_or_has_a_reason() {
     let mount = MountedCgview::with_all_views();
     let text = fs::read(mount.join(".cgview/status.json")).expect("read status.json");
     let status: Value = serde_json::from_slice(&text).expect("JSON");

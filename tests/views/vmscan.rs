@@ -105,7 +105,7 @@ fn a_parent_has_its_own_reclaims_and_its_childrens() {
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn what_a_removed_child_has_counted_stays_in_its_parents() {
+fn counts_of_a_removed_child_stay_in_its_parents() {
     let tree = FixtureCgroup::new("vmscan-removed");
     let leaf = tree.mkdir("leaf");
     let mount = MountedCgview::with(&["-o", "builtin=vmscan"]);
