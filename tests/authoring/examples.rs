@@ -53,7 +53,7 @@ fn wait_shows_the_longest_wait_for_a_cpu() {
         assert_eq!(of.parse(), Ok(id(&busy)));
         Duration::from_nanos(longest.parse().expect("ns"))
     };
-    // With two tasks a CPU, each waits for as long as the other's turn takes.
+    // With two tasks a CPU, each waits while the other runs.
     eventually(Duration::from_secs(30), "a task waits 1 ms", || {
         longest() >= Duration::from_millis(1)
     });

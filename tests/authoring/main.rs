@@ -4,6 +4,7 @@
 mod common;
 mod examples;
 mod guide;
+mod iterators;
 mod orders;
 mod percentiles;
 mod rows;

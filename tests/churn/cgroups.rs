@@ -74,7 +74,7 @@ fn churn(parent: &Path, reads: &AtomicUsize) -> Vec<Life> {
     lives
 }
 
-/// Reads one name after the other until told to stop.
+/// Reads one name after the other until `stop`.
 fn read_on(dir: &Path, first: usize, stop: &AtomicBool, reads: &AtomicUsize) -> Vec<Seen> {
     let mut seen = Vec::new();
     for name in (0..NAMES.len()).cycle().skip(first) {

@@ -1,4 +1,4 @@
-//! Cgroups, views and daemons that go, and faults: nothing is left and nobody else notices.
+//! Cgroups, views and daemons that go, and faults: nothing is left, and all else works on.
 
 mod cgroups;
 #[path = "../common/mod.rs"]

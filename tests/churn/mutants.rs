@@ -1,6 +1,6 @@
-//! Objects that were changed at random: whatever a file holds, it hurts nobody. Our own loading code
-//! neither panics nor hangs on it; libbpf 1.7 crashes on some (type ids that it does not check),
-//! which costs the loader's process and no more.
+//! Objects that were changed at random: no content of a file harms other views or the daemon. Our
+//! own loading code neither panics nor hangs; libbpf 1.7 crashes on some (type ids that it does not
+//! check), which ends the loader process only.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -22,7 +22,7 @@ const EMULATED: u64 = 20;
 const BATCH: u64 = 500;
 /// What a child may take.
 const BATCH_TIME: Duration = Duration::from_secs(120);
-/// Tells a child which mutants are its own: the first and the one after the last.
+/// Gives a child its mutants: the first, and the one after the last.
 const CHILD: &str = "CGVIEW_MUTANTS_OF_CHILD";
 
 /// Numbers that are random and the same in each run (xorshift64*).
@@ -86,7 +86,7 @@ fn good_objects() -> [Vec<u8>; 2] {
     [object("stranger", &[]), object("leaky", &[])].map(|path| fs::read(path).expect("read"))
 }
 
-/// Loads the mutants of a child, one after the other, and tells each number before.
+/// Loads the mutants of a child, and prints the number of each before.
 fn be_child(numbers: &str) {
     let good = good_objects();
     let (first, end) = numbers.split_once('-').expect("two numbers");

@@ -1,4 +1,4 @@
-//! What stays when a view, or cgview, goes: nothing.
+//! Nothing is left of a view, or of cgview, that is gone.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

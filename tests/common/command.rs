@@ -24,7 +24,7 @@ pub fn sh(script: &str) -> Vec<u8> {
     output.stdout
 }
 
-/// Runs a bash script as a user who owns nothing here; `$1`... are the arguments.
+/// Runs a bash script as the user nobody; `$1`... are the arguments.
 pub fn as_nobody(script: &str, arguments: &[&OsStr]) -> Output {
     let words = [
         "--reuid=65534",

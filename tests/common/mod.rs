@@ -1,5 +1,5 @@
-//! What every integration test stands on: real cgroups and real mounts that are taken down again
-//! on drop, also when the test fails.
+//! The fixtures of the integration tests: real cgroups and real mounts, which are removed on drop,
+//! also when the test fails.
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 
@@ -140,7 +140,7 @@ pub fn remove_cgroup(path: &Path) {
     eprintln!("cannot remove {}", path.display());
 }
 
-/// A directory of the test's own below /tmp, removed on drop.
+/// A directory below /tmp, removed on drop.
 pub struct FixtureDir {
     path: PathBuf,
 }
@@ -166,7 +166,7 @@ impl Drop for FixtureDir {
 /// Most tests need no other view. To load one takes an emulated CPU half a second.
 pub const STATS: [&str; 2] = ["-o", "builtin=stats"];
 
-/// A mounted cgview with a mountpoint of its own, unmounted on drop.
+/// A mounted cgview at a new mountpoint, unmounted on drop.
 pub struct MountedCgview {
     daemon: Child,
     mountpoint: FixtureDir,
@@ -215,7 +215,7 @@ impl MountedCgview {
         mounted
     }
 
-    /// Kills the daemon as nothing can catch it, and mounts at the same place again.
+    /// Kills the daemon by SIGKILL, and mounts at the same place again.
     pub fn crash_and_start_again(&mut self, arguments: &[impl AsRef<OsStr>]) {
         self.daemon.kill().expect("kill -9");
         self.daemon.wait().expect("wait for cgview");
@@ -262,7 +262,7 @@ impl MountedCgview {
         self.daemon.id()
     }
 
-    /// The directory of its pins.
+    /// The directory of its pins, a bpffs.
     pub fn instance(&self) -> PathBuf {
         let name = self.path().display().to_string();
         let name = name
@@ -333,7 +333,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Waits until something is so; fails when it is not so in time.
+/// Waits until a condition holds; fails when it does not in time.
 pub fn eventually(within: Duration, what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + within;
     loop {
@@ -342,7 +342,7 @@ pub fn eventually(within: Duration, what: &str, mut so: impl FnMut() -> bool) {
             return;
         }
         assert!(asked < deadline, "not within {within:?}: {what}");
-        // What is waited for may need the CPU that the question takes.
+        // The condition may need the CPU that asking for it takes.
         thread::sleep(Duration::from_millis(5).max(3 * asked.elapsed()));
     }
 }

@@ -14,7 +14,7 @@ use crate::common::objects::{Placed, eventually_says, promptly, say, says};
 use crate::common::{FixtureCgroup, MountedCgview, eventually, id, read, run, value};
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
 
-/// Names that are hard on somebody: shells, JSON, tables, terminals, UTF-8.
+/// Names that are hard for shells, JSON, tables, terminals or UTF-8.
 fn awkward() -> Vec<OsString> {
     let mut names: Vec<OsString> = [
         &b"quotes \" and '"[..],

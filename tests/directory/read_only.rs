@@ -1,4 +1,4 @@
-//! Everybody may read, and nobody may write.
+//! Every user may read, and none may write.
 
 use std::ffi::OsStr;
 

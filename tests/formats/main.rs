@@ -1,4 +1,4 @@
-//! The forms of a view as the tools read them that they are made for.
+//! The forms of a view, read by the tools for which they are made.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! The renderings as the tools read them that they are made for: jq, promtool, sort and awk.
+//! The renderings, read by the tools for which they are made: jq, promtool, sort and awk.
 //! A tool that is missing fails its test.
 
 use std::io::Write;
@@ -9,7 +9,7 @@ use cgview::bpf::record::{
     table, tree_json,
 };
 
-/// Names that somebody will give a cgroup one day; no two are the same label.
+/// Awkward paths of cgroups; no two are the same label.
 const PATHS: [&[u8]; 10] = [
     b".",
     b"system.slice/dev-\\x2dmapper.mount",

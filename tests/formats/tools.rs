@@ -1,5 +1,5 @@
-//! The files of a mount as the tools read them that they are made for: jq, promtool, Prometheus'
-//! node_exporter, sort, awk and a shell script. A tool that is missing fails its test.
+//! The files of a mount, read by the tools for which they are made: jq, promtool, node_exporter of
+//! Prometheus, sort, awk and a shell script. A tool that is missing fails its test.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::common::burn::Burning;
 use crate::common::{FixtureCgroup, MountedCgview, eventually, id, less_if_emulated, run};
 
-/// Names that somebody will give a cgroup one day, as JSON strings and as words of a table. A
-/// newline is not among them: the kernel refuses it.
+/// Awkward names of cgroups, as JSON strings and as words of a table. A newline is not among them:
+/// the kernel refuses it.
 const NAMES: [(&[u8], &str, &str); 8] = [
     (b"plain.slice", "plain.slice", "plain.slice"),
     (b"a b", "a b", r"a\040b"),

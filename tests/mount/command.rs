@@ -1,5 +1,4 @@
-//! The command and mount(8)'s helper: every way to mount and to end, and what is left then, which
-//! is nothing.
+//! The command and mount(8)'s helper: every way to mount and to end. Nothing is left after the end.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -23,7 +22,7 @@ use rustix::io::Errno;
 fn mount_t_fuse_cgview() {
     let _installed = Installed::new();
     let point = Mountpoint::new();
-    // The substitution ends when nobody has its pipe open, under whatever number.
+    // The substitution ends when no process has its pipe open, under any number.
     let script = format!("x=$(mount -t fuse cgview {} 3>&1 9>&2)", point.str());
     succeeds(&run("timeout", ["60", "bash", "-c", &script]));
     assert_eq!(point.mounts(), [OPTIONS]);

@@ -34,9 +34,9 @@ fn views_and_pins_are_looked_for_in_the_default_directories() {
         mount -t bpf none /sys/fs/bpf && mkdir /sys/fs/bpf/cgview
         bpftool prog load "$3" /sys/fs/bpf/cgview/pinned
         "$1" -o builtin= "$2"
+        trap 'umount "$2"' EXIT
         grep -h '^object' "$2/.cgview/status"
-        cat "$2/greet"
-        umount "$2""#;
+        cat "$2/greet""#;
     let shown = in_namespace(&point, script);
     for part in [
         "object /etc/cgview/views.d/greet.bpf.o placement / ",
@@ -55,17 +55,21 @@ fn in_the_background_the_daemon_logs_to_the_system_log() {
     let script = r#"
         mount -t tmpfs none /dev
         mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/fuse c 10 229
+        mkdir /dev/views
         exec python3 -S -c '
 import socket, subprocess, sys
 program, point = sys.argv[1:]
 log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 log.bind("/dev/log")
 log.settimeout(60)
-subprocess.run([program, "-o", "builtin=", point], check=True)
-print(log.recv(4096).decode())
-subprocess.run(["umount", point], check=True)' "$1" "$2""#;
+subprocess.run([program, "-o", "builtin=,views=/dev/views", point], check=True)
+try:
+    open("/dev/views/bad.bpf.o", "w").close()
+    print(log.recv(4096).decode())
+finally:
+    subprocess.run(["umount", point], check=True)' "$1" "$2""#;
     let line = in_namespace(&point, script);
-    let expected = format!("cgview: mounted at {}", point.str());
-    assert!(line.contains(&expected), "{line}");
+    assert!(line.contains("cgview["), "{line}");
+    assert!(line.contains("/dev/views/bad.bpf.o"), "{line}");
     point.check_nothing_left();
 }

@@ -1,4 +1,4 @@
-//! Objects that cannot be used: each is reported with its reason and hurts nothing else.
+//! Objects that cannot be used: each is reported with its reason, and harms nothing else.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};

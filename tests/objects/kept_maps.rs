@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
-use crate::common::objects::{Placed, object, promptly, text};
-use crate::common::read;
+use crate::common::objects::{PATIENCE, Placed, object, promptly, text};
+use crate::common::{eventually, read};
 
 fn version(name: &str, entries: u32) -> PathBuf {
     let name = format!("VERSION=\"{name}\"");
@@ -17,8 +18,13 @@ fn replace(placed: &Placed, object: &Path) -> String {
     let before = fs::exists(&path)
         .expect("stat")
         .then(|| placed.status_of(&path));
-    // The time of a status is in seconds.
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    if let Some(before) = &before {
+        // The time of a status is in seconds.
+        let since = Duration::from_secs(before["since"].as_u64().expect("since") + 1);
+        eventually(PATIENCE, "a second has passed", || {
+            UNIX_EPOCH.elapsed().expect("a time") >= since
+        });
+    }
     let hidden = placed.views.path().join("new.tmp");
     fs::copy(object, &hidden).expect("copy beside");
     fs::rename(&hidden, &path).expect("rename over");

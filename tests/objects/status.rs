@@ -76,7 +76,7 @@ fn every_object_and_view_is_shown_with_origin_placement_and_state() {
     assert_eq!(text(&builtin["views"][0]["kind"]), "record");
 }
 
-/// Whether the text tells what the JSON tells of an object.
+/// Asserts that the text has what the JSON says about each object.
 fn agree(status: &Value, text_file: &str) {
     for object in status["objects"].as_array().expect("objects") {
         let state = if object["live"] == true {

@@ -1,4 +1,4 @@
-//! The arrow in lib.rs holds: who may name whom, and where `unsafe` may be, read off the sources.
+//! Which part may use which other part and crate, and where `unsafe` may be, as lib.rs says.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ const CONFINED: [(&str, &[&str]); 5] = [
     ("unsafe", &["sys.rs"]),
 ];
 
-/// A part, and the parts that it knows nothing of.
+/// A part, and the parts that it may not use.
 const APART: [(&str, &[&str]); 4] = [
     ("mirror/", &["crate::fs", "crate::bpf"]),
     ("bpf/", &["crate::fs", "crate::mirror"]),

@@ -1,4 +1,4 @@
-//! Many readers at a time, and handles that outlive what they are of.
+//! Many readers at a time, and open files of cgroups that are gone.
 
 use std::collections::HashSet;
 use std::fs::{self, File};

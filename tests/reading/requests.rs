@@ -41,7 +41,7 @@ impl Trace {
             .spawn()
             .expect("run strace: tests/run.sh installs it");
         let trace = Trace { strace, output };
-        // Traced is a daemon whose requests appear.
+        // strace does not say when it is attached: its output does.
         eventually(Duration::from_secs(20), "strace is attached", || {
             let _ = fs::read_dir(mount.path()).map(Iterator::count);
             !trace.opcodes().is_empty()
@@ -49,7 +49,7 @@ impl Trace {
         trace
     }
 
-    /// The requests so far, by what they ask: the second 32-bit word of each.
+    /// The operation codes of the requests so far: the second 32-bit word of each.
     fn opcodes(&self) -> Vec<u32> {
         let text = fs::read_to_string(self.output.path().join("out")).unwrap_or_default();
         text.lines().filter_map(opcode).collect()

@@ -1,6 +1,6 @@
 //! Readers by splice(2), sendfile(2) and mmap(2) go through the kernel's page cache, which has one
-//! copy and one size of a file for all who read it. They get all bytes of one run, or an error
-//! and no byte, after which each of these programs reads on by read(2).
+//! copy and one size of a file for all readers. They get all bytes of one run, or an error and no
+//! byte; after an error each of these programs falls back to read(2).
 
 use std::fs;
 use std::path::Path;
@@ -21,8 +21,9 @@ import os, sys
 fd = os.open(sys.argv[1], os.O_RDONLY)
 while os.splice(fd, 1, 1 << 20): pass";
 
-/// Reads from the start for as long as it is told; refused is fine, and told by a lone dot. EINVAL
-/// is the daemon's answer, which Linux 7 passes on as EIO: its FUSE fills pages by iomap.
+/// Reads from the start for as many seconds as given, and prints each run and a dot. A refusal is
+/// allowed. EINVAL is the daemon's answer, which Linux 7 passes on as EIO: its FUSE fills pages by
+/// iomap.
 const SENDFILE_LOOP: &str = "
 import os, sys, time
 out = os.memfd_create('out')

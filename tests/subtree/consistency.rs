@@ -1,6 +1,6 @@
 //! What a read of a whole subtree promises, also while cgroups come and go and programs run: every
-//! line is a cgroup that existed, once, under its own name, after its parent; whoever was there all
-//! the time is in it; and a counter that includes the descendants is never below their sum.
+//! line is a cgroup that existed, once, under its own name, after its parent; every cgroup that was
+//! there all the time has a line; a counter that includes descendants is never below their sum.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -96,7 +96,7 @@ fn walk(cgroup: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Creates and removes cgroups, names used again and again, until told to stop; notes each one.
+/// Creates and removes cgroups of the same names until `stop`; notes each one.
 fn churn(below: &Path, name: &str, stop: &AtomicBool, existed: &Mutex<HashSet<(String, u64)>>) {
     let mut round = 0;
     while !stop.load(Ordering::Relaxed) {

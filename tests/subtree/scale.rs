@@ -13,7 +13,7 @@ use serde_json::Value;
 const SIBLINGS: usize = 100;
 
 /// What all open files may hold together.
-const BUDGET_MIB: usize = 1;
+const LIMIT_MIB: usize = 1;
 
 /// Makes `count` cgroups below `parent`, and gives the id of each by its path.
 fn populate(parent: &FixtureCgroup, count: usize) -> HashMap<String, u64> {
@@ -103,7 +103,7 @@ fn the_memory_of_open_files_is_limited() {
     let cgroup = FixtureCgroup::new("bounded");
     cgroup.mkdir("all");
     populate(&cgroup, 1_000);
-    let option = format!("builtin=stats,max_snapshot_mib={BUDGET_MIB}");
+    let option = format!("builtin=stats,max_snapshot_mib={LIMIT_MIB}");
     let mount = MountedCgview::with(&["-o", &option]);
     let dir = mount.dir_of(cgroup.path());
     let open = || -> io::Result<(File, usize)> {
@@ -123,7 +123,7 @@ fn the_memory_of_open_files_is_limited() {
     assert_eq!(refused.raw_os_error(), Some(libc::ENOMEM));
     let held_bytes: usize = held.iter().map(|(_, length_bytes)| length_bytes).sum();
     assert!(
-        held_bytes > 0 && held_bytes <= BUDGET_MIB << 20,
+        held_bytes > 0 && held_bytes <= LIMIT_MIB << 20,
         "{held_bytes}"
     );
     assert!(
@@ -131,7 +131,7 @@ fn the_memory_of_open_files_is_limited() {
         "a small one has room"
     );
     drop(held);
-    // The kernel tells the daemon of a close when close(2) has returned.
+    // The daemon gets the release after close(2) has returned.
     eventually(Duration::from_secs(5), "there is room again", || {
         open().is_ok()
     });

@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use crate::common::{MountedCgview, kernel_has};
 use serde_json::Value;
 
-/// Whether a kernel takes a program of ours, by the thing that it needs.
+/// Our programs, and what each needs of the kernel.
 const PROGRAMS: &[(&str, Needs)] = &[
     ("stats", Needs::Nothing),
     ("stats_release", Needs::Nothing),
@@ -75,7 +75,7 @@ fn expected(program: &str, needs: Needs) -> bool {
         (Some((_, live)), _) => *live,
         (None, Needs::Nothing) => true,
         (None, Needs::Function(name)) => kernel_has(name),
-        // A locked down kernel shows the list to nobody, and lets no function be attached to.
+        // A kernel in lockdown hides the list and refuses to attach to functions.
         (None, Needs::Fentry) => ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
             .map(|tracefs| File::open(format!("{tracefs}/available_filter_functions")))
             .into_iter()

@@ -23,7 +23,7 @@ fn reclaim(cgroup: &Path) {
     let script = r#"
         file=$(mktemp /var/tmp/cgview-reclaim.XXXXXX) || exit 1
         exec 3<> "$file"
-        rm "$file"   # at once: who runs out of memory removes nothing
+        rm "$file"   # at once: a process that runs out of memory removes nothing
         file=/proc/self/fd/3
         dd if=/dev/zero of=$file bs=1M count=64 conv=fsync status=none || exit 1
         dd if=$file iflag=nocache count=0 status=none || exit 1
@@ -41,7 +41,7 @@ fn reclaim(cgroup: &Path) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// 24 MiB for whoever joins.
+/// A limit of 24 MiB for the processes that join.
 enum MemoryLimit {
     /// By the cgroup itself.
     Own,
