@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::common::{FixtureCgroup, MountedCgview};
@@ -40,7 +39,7 @@ fn the_other_forms_of_a_view_open_although_they_are_not_listed() {
         let file = File::open(mount.join(format!("stats{form}"))).expect("open");
         let stat = file.metadata().expect("stat");
         assert!(stat.is_file());
-        assert!(stat.len() > 0 && stat.len() % 4096 == 0, "{}", stat.size());
+        assert!(stat.len() > 0 && stat.len().is_multiple_of(4096));
     }
     assert!(File::open(mount.join("stats.xml")).is_err());
 }
