@@ -1,13 +1,17 @@
-//! What every integration test stands on: real cgroups and real mounts that are taken down again
-//! on drop, also when the test fails.
+//! The fixtures of the integration tests: real cgroups and real mounts, which are removed on drop,
+//! also when the test fails.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 
+pub mod bpffs;
 pub mod burn;
+pub mod command;
 pub mod footprint;
 pub mod objects;
+pub mod point;
 pub mod readers;
 pub mod resident;
+pub mod shown;
 pub mod watched;
 
 use std::ffi::OsStr;
@@ -15,11 +19,12 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use command::{as_nobody, run, sh};
 use rustix::mount::{UnmountFlags, unmount};
 
 /// The program under test.
@@ -135,7 +140,7 @@ pub fn remove_cgroup(path: &Path) {
     eprintln!("cannot remove {}", path.display());
 }
 
-/// A directory of the test's own below /tmp, removed on drop.
+/// A directory below /tmp, removed on drop.
 pub struct FixtureDir {
     path: PathBuf,
 }
@@ -161,7 +166,7 @@ impl Drop for FixtureDir {
 /// Most tests need no other view. To load one takes an emulated CPU half a second.
 pub const STATS: [&str; 2] = ["-o", "builtin=stats"];
 
-/// A mounted cgview with a mountpoint of its own, unmounted on drop.
+/// A mounted cgview at a new mountpoint, unmounted on drop.
 pub struct MountedCgview {
     daemon: Child,
     mountpoint: FixtureDir,
@@ -210,7 +215,7 @@ impl MountedCgview {
         mounted
     }
 
-    /// Kills the daemon as nothing can catch it, and mounts at the same place again.
+    /// Kills the daemon by SIGKILL, and mounts at the same place again.
     pub fn crash_and_start_again(&mut self, arguments: &[impl AsRef<OsStr>]) {
         self.daemon.kill().expect("kill -9");
         self.daemon.wait().expect("wait for cgview");
@@ -257,7 +262,7 @@ impl MountedCgview {
         self.daemon.id()
     }
 
-    /// The directory of its pins.
+    /// The directory of its pins, a bpffs.
     pub fn instance(&self) -> PathBuf {
         let name = self.path().display().to_string();
         let name = name
@@ -319,28 +324,16 @@ impl Drop for MountedCgview {
     }
 }
 
-/// Runs a command to its end.
-pub fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> Output {
-    Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("run {program}: {error}; tests/run.sh installs it"))
+/// Ends the threads that look at it when it is dropped, also when the test fails.
+pub struct Stop<'a>(pub &'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
-/// Runs a shell command, which has to succeed; gives its standard output.
-pub fn sh(script: &str) -> Vec<u8> {
-    let output = run("bash", ["-c", script]);
-    assert!(
-        output.status.success(),
-        "{script}: {}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output.stdout
-}
-
-/// Waits until something is so; fails when it is not so in time.
+/// Waits until a condition holds; fails when it does not in time.
 pub fn eventually(within: Duration, what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + within;
     loop {
@@ -349,7 +342,7 @@ pub fn eventually(within: Duration, what: &str, mut so: impl FnMut() -> bool) {
             return;
         }
         assert!(asked < deadline, "not within {within:?}: {what}");
-        // What is waited for may need the CPU that the question takes.
+        // The condition may need the CPU that asking for it takes.
         thread::sleep(Duration::from_millis(5).max(3 * asked.elapsed()));
     }
 }
@@ -363,6 +356,18 @@ pub fn value(text: &str, key: &str) -> Option<u64> {
                 .parse()
                 .unwrap_or_else(|e| panic!("{key} {value}: {e}"))
         })
+}
+
+/// The errno of a failure.
+pub fn errno<T>(result: io::Result<T>) -> Option<i32> {
+    result.err().and_then(|error| error.raw_os_error())
+}
+
+/// Whether this kernel has a function of that name, for programs to call or to hook.
+pub fn kernel_has(function: &str) -> bool {
+    let btf = fs::read("/sys/kernel/btf/vmlinux").expect("read the kernel's BTF");
+    let name = [b"\0", function.as_bytes(), b"\0"].concat();
+    btf.windows(name.len()).any(|part| part == name)
 }
 
 /// Reads a view of a cgroup.

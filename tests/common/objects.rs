@@ -15,9 +15,9 @@ use super::{FixtureDir, MountedCgview, eventually, is_emulated, run, unique};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The object of `tests/objects/NAME.bpf.c`, compiled with these macros defined (`X` or `X=Y`).
+/// The object of `tests/bpf/NAME.bpf.c`, compiled with these macros defined (`X` or `X=Y`).
 pub fn object(name: &str, defines: &[&str]) -> PathBuf {
-    let source = format!("{ROOT}/tests/objects/{name}.bpf.c");
+    let source = format!("{ROOT}/tests/bpf/{name}.bpf.c");
     compile(Path::new(&source), defines)
 }
 
@@ -38,7 +38,7 @@ pub fn compile(source: &Path, defines: &[&str]) -> PathBuf {
 }
 
 /// The object that `compile` makes of a source, once for all tests, runs and guests: an emulated
-/// CPU takes seconds for it. `flags` tell it from other objects of the same source.
+/// CPU takes seconds for it. `flags` distinguish it from other objects of the same source.
 pub fn compile_once(source: &Path, flags: &[&str], compile: impl FnOnce(&Path)) -> PathBuf {
     let include = format!("{ROOT}/bpf/include");
     let mut hasher = DefaultHasher::new();
@@ -206,7 +206,7 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// What surely is so by then, on any machine.
+/// How long a test waits for what has no promised time, on any machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for what is promised within a second. The promise is for a machine that has a CPU to

@@ -38,7 +38,7 @@ pub fn same_as() -> impl Iterator<Item = (&'static str, &'static str, Option<&'s
     SAME_AS.into_iter().chain(EVENTS)
 }
 
-/// A cgroup and the file that tells of it.
+/// A cgroup and its `stats`.
 pub struct Watched {
     pub cgroup: PathBuf,
     pub stats: PathBuf,

@@ -1,0 +1,40 @@
+//! Programs that a test calls.
+
+use std::ffi::OsStr;
+use std::process::{Command, Output, Stdio};
+
+/// Runs a command to its end.
+pub fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> Output {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("run {program}: {error}; tests/run.sh installs it"))
+}
+
+/// Runs a shell command, which has to succeed; gives its standard output.
+pub fn sh(script: &str) -> Vec<u8> {
+    let output = run("bash", ["-c", script]);
+    assert!(
+        output.status.success(),
+        "{script}: {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+/// Runs a bash script as the user nobody; `$1`... are the arguments.
+pub fn as_nobody(script: &str, arguments: &[&OsStr]) -> Output {
+    let words = [
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "bash",
+        "-c",
+        script,
+        "bash",
+    ];
+    let words = words.map(OsStr::new).into_iter();
+    run("setpriv", words.chain(arguments.iter().copied()))
+}

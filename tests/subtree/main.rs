@@ -1,0 +1,7 @@
+//! What a read of a whole subtree gives.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod consistency;
+mod limits;
+mod scale;
