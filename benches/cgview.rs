@@ -1,6 +1,5 @@
-//! Compares reads of many cgroups, and of one file, with reads of cgroupfs. One run
-//! interleaves all measurements, takes the shortest time of each and shows ratios. No time is a
-//! failure.
+//! Compares reads of many cgroups, and of one file, with reads of cgroupfs. One run interleaves all
+//! measurements, takes the shortest time of each and shows ratios. No time is a failure.
 //!
 //! `cargo bench` creates 10,000 cgroups, `cargo bench -- 50000` that many. Needs root.
 
