@@ -1,5 +1,5 @@
-//! Compiles every `bpf/views/*.bpf.c` and writes the table of built-in objects. A new view is a
-//! new file there and nothing else.
+//! Compiles each `bpf/views/*.bpf.c` and writes the table of built-in objects. To add a built-in
+//! view, add its source file there.
 
 use std::env;
 use std::error::Error;

@@ -1,7 +1,7 @@
-//! What reading many cgroups costs beside reading cgroupfs itself: everything is measured in turns
-//! in one run, the best of a few, and shown as ratios. Fails on no time.
+//! Compares reads of many cgroups, and of one file, with reads of cgroupfs. One run interleaves all
+//! measurements, takes the shortest time of each and shows ratios. No time is a failure.
 //!
-//! `cargo bench` makes 10,000 cgroups of its own, `cargo bench -- 50000` so many. Needs root.
+//! `cargo bench` creates 10,000 cgroups, `cargo bench -- 50000` that many. Needs root.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -24,28 +24,28 @@ use cgview::bpf::run::{ARGUMENT, Engine, Links, LoadedObject, OwnBpffs, Settings
 use common::{FixtureCgroup, FixtureDir, MountedCgview};
 use null::NullMount;
 
-/// Cgroups unless the command line says otherwise.
+/// Default number of cgroups.
 const CGROUPS: usize = 10_000;
 
 /// Children of an inner cgroup.
 const SIBLINGS: usize = 100;
 
-/// The least that `cat` and `cp` read at a time; more if the file's block is larger.
+/// `cat` and `cp` read at least this much at a time, and more if the file's block size is larger.
 const READ_BYTES: usize = 128 << 10;
 
-/// Cgroups read one by one in a part of a measurement.
+/// Cgroups in one part of a measurement that reads them one by one.
 const PART_CGROUPS: usize = 500;
 
-/// Turns of the measurements over all cgroups.
+/// Rounds of the measurements over all cgroups.
 const ROUNDS: usize = 9;
 
-/// Turns of those on one file, and cycles in each.
+/// Rounds of the measurements of one file, and cycles in each round.
 const FILE_ROUNDS: usize = 15;
 const FILE_CYCLES: u32 = 2000;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    // The engine below calls its own program to load an object.
+    // The engine starts this program as the loader of an object.
     if let [first, target @ ..] = arguments.as_slice()
         && first == ARGUMENT
     {
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         load::serve(&target).expect("answer the engine");
         return ExitCode::SUCCESS;
     }
-    // cargo adds options of its own.
+    // cargo adds options such as --bench.
     let mut numbers = arguments.iter().filter_map(|a| a.to_str()?.parse().ok());
     let bed = Bed::new(numbers.next().unwrap_or(CGROUPS));
     bed.all_cgroups();
@@ -61,22 +61,22 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The cgroups, a cgview mounted over them, and an engine beside it.
+/// The cgroups, a mount of cgview with them as source, and a separate engine.
 struct Bed {
     mount: MountedCgview,
     engine: OwnEngine,
     cgroups: Vec<PathBuf>,
-    /// Dropped last.
+    /// Dropped last: the mount and the engine use it.
     tree: FixtureCgroup,
 }
 
-/// One thing measured.
+/// One measurement.
 struct Measure<'a> {
     name: &'static str,
-    /// At most this part of what the first takes: one in so many.
+    /// It should take at most 1/target of the time of the first measurement.
     target: Option<f64>,
-    /// Each timed by itself: on a busy machine what takes a second is always disturbed and what
-    /// takes milliseconds is not, and the two could not be compared.
+    /// Each part is timed alone. On a busy machine a run of a second is always disturbed and a run
+    /// of milliseconds is not, so their times could not be compared.
     parts: Vec<Box<dyn Fn() + 'a>>,
 }
 
@@ -180,7 +180,7 @@ impl Bed {
             .strip_prefix(self.tree.path())
             .expect("below the tree");
         let view = self.mount.join(below).join("stats");
-        // Makes the link that is read next.
+        // Creates the link that is measured.
         drop(File::open(&view).map(|mut file| file.read(&mut [0; 4096])));
         let suffix = format!("-{}", common::id(cgroup));
         let mut pins = self.mount.links().into_iter();
@@ -223,12 +223,12 @@ impl Bed {
         }
     }
 
-    /// Lets the daemon's peak start from what it has now.
+    /// Resets the peak of the daemon's memory to its present use.
     fn forget_peak(&self) {
         std::fs::write(format!("/proc/{}/clear_refs", self.mount.pid()), "5").expect("clear_refs");
     }
 
-    /// The daemon's peak since the last call.
+    /// The peak of the daemon's memory since the last call.
     fn peak_mb(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.mount.pid()));
         let status = status.expect("the daemon runs");
@@ -251,7 +251,7 @@ struct Best {
     peak_mb: f64,
 }
 
-/// Takes all in turns, so that what disturbs one disturbs the others too.
+/// Each round runs all measurements, so that a disturbance affects all of them.
 fn best_of(rounds: usize, measures: &[Measure<'_>], peak_mb: impl Fn() -> f64) -> Vec<Best> {
     let mut parts: Vec<_> = measures
         .iter()
@@ -308,7 +308,7 @@ fn read_whole(path: &Path, buffer: &mut Vec<u8>) {
     while file.read(buffer).expect("read") > 0 {}
 }
 
-/// What a sweep needs, without any file system.
+/// An engine with `stats`, to sweep without a file system.
 struct OwnEngine {
     stats: LoadedObject,
     root: File,

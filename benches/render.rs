@@ -1,4 +1,4 @@
-//! How long the renderings of a whole hierarchy take, without the reads: `cargo bench --bench render`.
+//! Measures the renderings of a whole hierarchy, without the reads: `cargo bench --bench render`.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ const FIELDS: usize = 25;
 
 type Render = fn(&Plan, &[CgroupRecords<'_>], &mut Vec<u8>) -> Result<(), Error>;
 
-/// Counters and gauges of 8 bytes: times, sizes and plain numbers by turns.
+/// Counters and gauges of 8 bytes, alternately times, sizes and plain numbers.
 fn numbers() -> Record {
     let field = |n: usize| Field {
         name: format!("field{n}"),
@@ -50,7 +50,7 @@ fn latency() -> Record {
     }
 }
 
-/// One record behind the other, of numbers from 1 to 13 digits.
+/// Records one after the other, of numbers with 1 to 13 digits.
 fn records(record: &Record, cgroups: usize) -> Vec<u8> {
     let words = cgroups * record.size_bytes / 8;
     let number = |n: u64| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) >> (n % 41);
@@ -59,7 +59,7 @@ fn records(record: &Record, cgroups: usize) -> Vec<u8> {
         .collect()
 }
 
-/// The shortest of several runs.
+/// The shortest of 15 runs.
 fn best(mut run: impl FnMut() -> Duration) -> Duration {
     (0..15).map(|_| run()).min().unwrap_or(Duration::MAX)
 }
@@ -70,14 +70,14 @@ fn report(name: &str, render: Render, record: &Record, cgroups: usize) {
     let path = |n| format!("system.slice/group-{}.slice/unit-{n}.service", n / 100);
     let paths: Vec<_> = (0..cgroups).map(path).collect();
     let both = paths.iter().zip(bytes.chunks(record.size_bytes));
-    let rows = both.map(|(path, record)| CgroupRecords {
+    let of_cgroups = both.map(|(path, record)| CgroupRecords {
         path: path.as_bytes(),
         record,
     });
-    let rows: Vec<_> = rows.collect();
+    let of_cgroups: Vec<_> = of_cgroups.collect();
     let timed = |out: &mut Vec<u8>| {
         let start = Instant::now();
-        render(&plan, &rows, out).unwrap();
+        render(&plan, &of_cgroups, out).unwrap();
         start.elapsed()
     };
     let fresh = best(|| timed(&mut Vec::new()));

@@ -1,6 +1,6 @@
 #!/bin/bash
-# On a fresh Debian 12 or 13: installs what is missing, builds cgview, mounts it at /mnt/cgview and shows the busiest
-# cgroups, live for half a minute or, where the output is no terminal, once. The mount stays; "umount /mnt/cgview" ends it.
+# For a fresh Debian 12 or 13: installs missing packages, builds cgview, mounts it at /mnt/cgview and shows the busiest
+# cgroups: for half a minute on a terminal, else once. The mount stays until "umount /mnt/cgview".
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/install.sh
@@ -19,9 +19,9 @@ target/release/cgview "$mountpoint"
 
 echo
 if [ -t 1 ]; then rounds=15; else rounds=1; fi
-examples/cgtop.sh "$mountpoint" 2 $rounds   # one file, stats.tree, has the stats of all
+examples/cgtop.sh "$mountpoint" 2 $rounds   # reads one file, stats.tree, for all cgroups
 
 echo
-echo "% of a CPU, threads, cgroup. The same and more is in the file stats of each directory; of the root:"
+echo "% of a CPU, threads, cgroup. More is in the file stats of each directory. That of the root:"
 cat "$mountpoint/stats"
-echo "The mount stays. To end it: umount $mountpoint"
+echo "The mount stays. To remove it: umount $mountpoint"

@@ -55,7 +55,7 @@ struct {
 	__type(value, __u64);
 } anchor SEC(".maps");
 
-/* The root cgroup has no pointer to its own: it is the parent of any child's. */
+/* The root cgroup has no pointer to its group, but the group of each child has it as parent. */
 static __always_inline struct psi_group *psi_of(struct cgroup___psi *cgrp, int level)
 {
 	void *children = (void *)cgrp + bpf_core_field_offset(struct cgroup___psi, self.children);
