@@ -122,11 +122,11 @@ impl Cgroupfs {
     }
 }
 
-/// Opens `source` in a mount of its own.
+/// Opens `source` in a private clone of its mount.
 ///
-/// A file system can be mounted over a cgroup's directory, also cgview itself. A lookup that
-/// reaches it waits for its daemon, and cgview must not wait for itself. Nothing covers a
-/// directory of the clone, whether the path is resolved here or by notify.
+/// A file system, even cgview itself, can be mounted over a cgroup's directory. A lookup that
+/// reaches it waits for its daemon, and cgview must not wait for itself. In the clone no directory
+/// is covered, so neither the lookups here nor those of notify leave cgroupfs.
 fn clone_mount(source: &OwnedFd) -> rustix::io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
