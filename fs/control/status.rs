@@ -206,15 +206,18 @@ impl CgviewFs {
             .catalog
             .hidden_by(&info.name, &entry.placement, &entry.origin);
         let reason = match (view, &hidden) {
-            (None, _) => {
-                let reason = info.program.unavailable.as_deref().or(object_reason);
-                reason.map(str::to_owned)
-            }
+            (None, _) => info
+                .program
+                .unavailable
+                .as_deref()
+                .or(object_reason)
+                .map(str::to_owned),
             (Some(_), Some(by)) => Some(hidden_by(by)),
             (Some(_), None) => None,
         };
         let runs = view.and_then(View::runs);
         let is_record = info.record.is_some();
+        let parts = info.sweep.iter().chain(&info.walk);
         ViewStatus {
             name: info.name.clone(),
             kind: if is_record { "record" } else { "text" },
@@ -223,12 +226,7 @@ impl CgviewFs {
             verified_insns: info.program.verified_insns,
             runs: runs.map(|runs| runs.count),
             mean_run_nsec: runs.map(|runs| runs.time_nsec / runs.count.max(1)),
-            parts: info
-                .sweep
-                .iter()
-                .chain(&info.walk)
-                .map(program_status)
-                .collect(),
+            parts: parts.map(program_status).collect(),
             hidden_by_cgroups: Vec::new(),
         }
     }
