@@ -1,6 +1,6 @@
-//! What follows from a change in the hierarchy: links of a cgroup that is gone are released and
-//! its name is dropped from the kernel's cache. One thread does that and nothing else: the kernel
-//! makes a notifier wait for look-ups in the same directory, so no request handler may notify.
+//! The notifier thread: after a change in the hierarchy it releases the links of a removed cgroup
+//! and drops names from the kernel's cache. No request handler may notify: the kernel makes a
+//! notifier wait for look-ups in the same directory.
 
 use std::ffi::OsStr;
 use std::io;
@@ -18,10 +18,10 @@ use crate::mirror::{CgroupId, Change, Mirror};
 
 use super::form::Form;
 
-/// How often links are checked for cgroups whose end was not heard of.
-const CHECK_EVERY: Duration = Duration::from_secs(10);
+/// How long the queue stays silent before links are checked for cgroups whose end was missed.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The way from the mirror to the invalidator.
+/// The queue of changes from the mirror to the notifier thread.
 pub struct Changes {
     send: Sender<Message>,
     receive: Receiver<Message>,
@@ -39,11 +39,11 @@ impl Changes {
         Changes { send, receive }
     }
 
-    /// For the mirror to call with each change.
+    /// A callback for the mirror, which queues each change.
     pub fn callback(&self) -> impl Fn(Change) + Send + 'static {
         let send = self.send.clone();
         move |change| {
-            // Nobody receives any more when the daemon ends.
+            // When the daemon ends, no thread receives it.
             let _ = send.send(Message::Change(change));
         }
     }
@@ -55,7 +55,7 @@ impl Default for Changes {
     }
 }
 
-/// The thread; stopped and joined on drop.
+/// The notifier thread. Dropping it stops and joins the thread.
 pub(super) struct Invalidator {
     send: Sender<Message>,
     thread: Option<JoinHandle<()>>,
@@ -92,7 +92,7 @@ impl Drop for Invalidator {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            log::error!("the notifying thread panicked");
+            log::error!("the notifier thread panicked");
         }
     }
 }
@@ -108,9 +108,9 @@ struct Work {
 impl Work {
     fn run(&self) {
         loop {
-            match self.receive.recv_timeout(CHECK_EVERY) {
+            match self.receive.recv_timeout(CHECK_INTERVAL) {
                 Ok(Message::Change(Change::Appeared { parent, name, .. })) => {
-                    // The cgroup hides a file of ours of the same name.
+                    // The cgroup now hides a file of the same name.
                     if self.may_be_view(&name) || name == control::NAME {
                         self.forget(parent, &name);
                     }
@@ -134,7 +134,7 @@ impl Work {
         }
     }
 
-    /// Whether a file of this name may be a view's, in one form or another.
+    /// Whether a view may have a file of this name, in any form.
     fn may_be_view(&self, file: &OsStr) -> bool {
         let file = file.to_str().unwrap_or_default();
         Form::split(file).any(|(view, _)| self.catalog.id(view).is_some())
@@ -146,11 +146,11 @@ impl Work {
         } else {
             INodeNo(parent.0)
         };
-        // Most names are not in the cache; a failure leaves a name that open will find stale.
+        // Most names are not cached. After a failure `open` finds what is gone and answers ESTALE.
         let _ = self.notifier.inval_entry(parent, name);
     }
 
-    /// An event may be lost, and a watch may be missing; a link must not outlive its cgroup.
+    /// A link must not outlive its cgroup, even when an event was lost or a watch is missing.
     fn check_links(&self) {
         for id in self.links.cgroups() {
             if matches!(self.mirror.is_alive(CgroupId(id)), Ok(false)) {

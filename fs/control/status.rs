@@ -1,24 +1,25 @@
-//! `.cgview/status` and `status.json`: every object and view, used or why not, and the daemon's
-//! own health. The text is made of the same values as the JSON.
+//! `.cgview/status` and `status.json`: each object and view, live or why it is unavailable, and the
+//! health of the daemon. Gathers the values once for both files; the text is [text]'s.
+
+mod text;
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use crate::bpf::catalog::{CatalogEntry, Origin};
-use crate::bpf::manifest::{Manifest, ProgramInfo};
+use crate::bpf::manifest::{Manifest, ProgramInfo, ViewInfo};
 use crate::bpf::run::View;
 
 use crate::fs::CgviewFs;
 use crate::fs::errno::Error;
 
-/// Of how many cgroups it is told that they hide a view of their name.
-const MOST_COLLISIONS: usize = 16;
+/// How many cgroups are listed as hiding one view.
+const MAX_COLLISIONS: usize = 16;
 
-/// All that the status files tell.
+/// The values of the status files.
 #[derive(Serialize)]
 pub(super) struct Status {
     version: &'static str,
@@ -53,7 +54,7 @@ struct ObjectStatus {
     map_bytes: u64,
     views: Vec<ViewStatus>,
     collectors: Vec<ProgramStatus>,
-    /// Maps that keep their contents over a replacement, and what became of them.
+    /// Maps that keep their contents when the object is replaced, and whether they did.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kept_maps: Vec<KeptMap>,
 }
@@ -72,13 +73,13 @@ struct ViewStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     verified_insns: u32,
-    /// Only while `kernel.bpf_stats_enabled` is 1.
+    /// The kernel counts only while `kernel.bpf_stats_enabled` is 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     runs: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mean_run_nsec: Option<u64>,
     parts: Vec<ProgramStatus>,
-    /// Cgroups of the view's name, in whose parents it has no file; not all if there are many.
+    /// Cgroups that hide the view's file by their name; only some if there are many.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     hidden_by_cgroups: Vec<String>,
 }
@@ -94,38 +95,39 @@ struct ProgramStatus {
 }
 
 impl CgviewFs {
-    /// What there is to tell now.
     pub(super) fn status(&self) -> Status {
-        let mirror = self.mirror.health();
-        let links = self.links.counts();
-        let (open_files, snapshot_bytes) = self.handles.counts();
-        let items = self.catalog.entries();
-        let collisions = self.collisions(&items);
-        let objects = items.iter();
+        let entries = self.catalog.entries();
+        let collisions = self.collisions(&entries);
+        let object = |entry| self.object_status(entry, &collisions);
         Status {
             version: env!("CARGO_PKG_VERSION"),
             mounted_since: seconds(self.started),
-            health: Health {
-                cgroups: mirror.cgroups,
-                watches: mirror.watches,
-                unwatched: mirror.unwatched,
-                events: mirror.events,
-                overflows: mirror.overflows,
-                rescans: mirror.rescans,
-                links: links.live,
-                evictions: links.evictions,
-                open_files,
-                snapshot_bytes,
-            },
-            objects: objects
-                .map(|item| self.object_status(item, &collisions))
-                .collect(),
+            health: self.health(),
+            objects: entries.iter().map(object).collect(),
         }
     }
 
-    /// The cgroups that are called like a view.
-    fn collisions(&self, items: &[CatalogEntry]) -> Vec<PathBuf> {
-        let views = items.iter().flat_map(|item| &item.object);
+    fn health(&self) -> Health {
+        let mirror = self.mirror.health();
+        let links = self.links.counts();
+        let (open_files, snapshot_bytes) = self.handles.counts();
+        Health {
+            cgroups: mirror.cgroups,
+            watches: mirror.watches,
+            unwatched: mirror.unwatched,
+            events: mirror.events,
+            overflows: mirror.overflows,
+            rescans: mirror.rescans,
+            links: links.live,
+            evictions: links.evictions,
+            open_files,
+            snapshot_bytes,
+        }
+    }
+
+    /// The paths of the cgroups that have the name of a view.
+    fn collisions(&self, entries: &[CatalogEntry]) -> Vec<PathBuf> {
+        let views = entries.iter().flat_map(|entry| &entry.object);
         let views = views.flat_map(|object| &object.views);
         let names: HashSet<&str> = views.map(|view| view.info().name.as_str()).collect();
         let mut found = self
@@ -135,11 +137,11 @@ impl CgviewFs {
         found
     }
 
-    /// Those cgroups that hide this item's view of their name.
+    /// The cgroups that hide the view `name` of this object.
     fn hidden_by_cgroups(
         &self,
         name: &str,
-        item: &CatalogEntry,
+        entry: &CatalogEntry,
         collisions: &[PathBuf],
     ) -> Vec<String> {
         let Some(id) = self.catalog.id(name) else {
@@ -149,83 +151,102 @@ impl CgviewFs {
             let parent = cgroup.parent().map(PathBuf::from).unwrap_or_default();
             let found = self.catalog.find(id, || Ok::<_, Error>(parent));
             cgroup.ends_with(name)
-                && matches!(found, Ok(Some(place)) if place.origin == item.origin)
+                && matches!(found, Ok(Some(placed)) if placed.origin == entry.origin)
         };
-        let hiding = collisions.iter().filter(hides).take(MOST_COLLISIONS);
+        let hiding = collisions.iter().filter(hides).take(MAX_COLLISIONS);
         hiding
             .map(|cgroup| format!("/{}", cgroup.display()))
             .collect()
     }
 
-    fn object_status(&self, item: &CatalogEntry, collisions: &[PathBuf]) -> ObjectStatus {
-        let manifest = item.object.as_ref().map(|object| &object.manifest);
+    fn object_status(&self, entry: &CatalogEntry, collisions: &[PathBuf]) -> ObjectStatus {
+        let manifest = entry.object.as_ref().map(|object| &object.manifest);
         let nothing = Manifest::default();
-        let manifest = manifest.or(item.manifest.as_ref()).unwrap_or(&nothing);
-        let loaded: HashMap<&str, &View> = item
+        let manifest = manifest.or(entry.manifest.as_ref()).unwrap_or(&nothing);
+        let loaded: HashMap<&str, &View> = entry
             .object
             .iter()
             .flat_map(|object| &object.views)
             .map(|view| (view.info().name.as_str(), &**view))
             .collect();
-        let reason = match (&item.unavailable, &item.object) {
+        let reason = match (&entry.unavailable, &entry.object) {
             (Some(why), Some(_)) => Some(format!("the one before stays in use: {why}")),
             (why, _) => why.clone(),
         };
         let views = manifest.views.iter().map(|info| {
-            let view = loaded.get(info.name.as_str());
-            let hidden = self
-                .catalog
-                .hidden_by(&info.name, &item.placement, &item.origin);
-            let runs = view.and_then(|view| view.runs());
-            let reason = match (view, &hidden) {
-                (None, _) => info.program.unavailable.clone().or_else(|| reason.clone()),
-                (Some(_), Some(by)) => Some(hidden_by(by)),
-                (Some(_), None) => None,
-            };
+            let view = loaded.get(info.name.as_str()).copied();
             ViewStatus {
-                name: info.name.clone(),
-                kind: if info.record.is_some() {
-                    "record"
-                } else {
-                    "text"
-                },
-                live: view.is_some() && hidden.is_none(),
-                reason,
-                verified_insns: info.program.verified_insns,
-                runs: runs.map(|runs| runs.count),
-                mean_run_nsec: runs.map(|runs| runs.time_nsec / runs.count.max(1)),
-                parts: info.sweep.iter().chain(&info.walk).map(program).collect(),
-                hidden_by_cgroups: self.hidden_by_cgroups(&info.name, item, collisions),
+                hidden_by_cgroups: self.hidden_by_cgroups(&info.name, entry, collisions),
+                ..self.view_status(info, view, entry, reason.as_deref())
             }
         });
         ObjectStatus {
-            origin: item.origin.to_string(),
-            placement: format!("/{}", item.placement.display()),
-            since: seconds(item.since),
-            live: item.object.is_some(),
+            origin: entry.origin.to_string(),
+            placement: format!("/{}", entry.placement.display()),
+            since: seconds(entry.since),
+            live: entry.object.is_some(),
             map_bytes: manifest.maps.iter().map(|map| map.size_bytes).sum(),
             views: views.collect(),
-            collectors: manifest.collectors.iter().map(program).collect(),
-            kept_maps: manifest
-                .maps
-                .iter()
-                .filter_map(|map| {
-                    Some(KeptMap {
-                        name: map.name.clone(),
-                        contents: map.keep.as_ref()?.to_string(),
-                    })
-                })
-                .collect(),
+            collectors: manifest.collectors.iter().map(program_status).collect(),
+            kept_maps: kept_maps(manifest),
             reason,
         }
     }
+
+    /// The status of one view of an object, without the cgroups that hide it. `view` is the loaded
+    /// view; `object_reason` is why the object is unavailable.
+    fn view_status(
+        &self,
+        info: &ViewInfo,
+        view: Option<&View>,
+        entry: &CatalogEntry,
+        object_reason: Option<&str>,
+    ) -> ViewStatus {
+        let hidden = self
+            .catalog
+            .hidden_by(&info.name, &entry.placement, &entry.origin);
+        let reason = match (view, &hidden) {
+            (None, _) => info
+                .program
+                .unavailable
+                .as_deref()
+                .or(object_reason)
+                .map(str::to_owned),
+            (Some(_), Some(by)) => Some(hidden_by(by)),
+            (Some(_), None) => None,
+        };
+        let runs = view.and_then(View::runs);
+        let is_record = info.record.is_some();
+        let parts = info.sweep.iter().chain(&info.walk);
+        ViewStatus {
+            name: info.name.clone(),
+            kind: if is_record { "record" } else { "text" },
+            live: view.is_some() && hidden.is_none(),
+            reason,
+            verified_insns: info.program.verified_insns,
+            runs: runs.map(|runs| runs.count),
+            mean_run_nsec: runs.map(|runs| runs.time_nsec / runs.count.max(1)),
+            parts: parts.map(program_status).collect(),
+            hidden_by_cgroups: Vec::new(),
+        }
+    }
+}
+
+fn kept_maps(manifest: &Manifest) -> Vec<KeptMap> {
+    let maps = manifest.maps.iter().filter_map(|map| {
+        Some(KeptMap {
+            name: map.name.clone(),
+            contents: map.keep.as_ref()?.to_string(),
+        })
+    });
+    maps.collect()
 }
 
 fn hidden_by(origin: &Origin) -> String {
     format!("the view of the same name from {origin} comes first")
 }
 
-fn program(info: &ProgramInfo) -> ProgramStatus {
+fn program_status(info: &ProgramInfo) -> ProgramStatus {
     ProgramStatus {
         name: info.name.clone(),
         section: info.section.clone(),
@@ -241,99 +262,11 @@ fn seconds(time: SystemTime) -> u64 {
 }
 
 impl Status {
-    /// The JSON file.
+    /// The bytes of `status.json`.
     pub(super) fn json(&self) -> Vec<u8> {
-        // Plain values under string keys always have a JSON form.
+        // Cannot fail: all keys are strings.
         let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
         json.push(b'\n');
         json
-    }
-
-    /// The text file: the health as flat keys, then a line for each object, view and program,
-    /// and under it the reason where it is not live.
-    pub(super) fn text(&self) -> Vec<u8> {
-        let health = &self.health;
-        let mut out = format!(
-            "version {}\nmounted_since {}\ncgroups {}\nwatches {}\nunwatched {}\nevents {}\n\
-             overflows {}\nrescans {}\nlinks {}\nevictions {}\nopen_files {}\nsnapshot_bytes {}\n",
-            self.version,
-            self.mounted_since,
-            health.cgroups,
-            health.watches,
-            health.unwatched,
-            health.events,
-            health.overflows,
-            health.rescans,
-            health.links,
-            health.evictions,
-            health.open_files,
-            health.snapshot_bytes,
-        );
-        for object in &self.objects {
-            object.write(&mut out);
-        }
-        out.into_bytes()
-    }
-}
-
-impl ObjectStatus {
-    fn write(&self, out: &mut String) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            out,
-            "\nobject {} placement {} {} since {} map_bytes {}",
-            self.origin,
-            self.placement,
-            live(self.live),
-            self.since,
-            self.map_bytes,
-        );
-        explain(out, "  ", self.reason.as_deref());
-        for view in &self.views {
-            let state = live(view.live);
-            let _ = write!(out, "  view {} {} {state}", view.name, view.kind);
-            let _ = write!(out, " verified_insns {}", view.verified_insns);
-            if let (Some(runs), Some(mean)) = (view.runs, view.mean_run_nsec) {
-                let _ = write!(out, " runs {runs} mean_run_nsec {mean}");
-            }
-            out.push('\n');
-            explain(out, "    ", view.reason.as_deref());
-            for cgroup in &view.hidden_by_cgroups {
-                let _ = writeln!(out, "    hidden by the cgroup {cgroup}");
-            }
-            for part in &view.parts {
-                part.write(out, "    program");
-            }
-        }
-        for collector in &self.collectors {
-            collector.write(out, "  collector");
-        }
-        for map in &self.kept_maps {
-            let _ = writeln!(out, "  map {} contents {}", map.name, map.contents);
-        }
-    }
-}
-
-impl ProgramStatus {
-    fn write(&self, out: &mut String, what: &str) {
-        let _ = writeln!(
-            out,
-            "{what} {} {} {} verified_insns {}",
-            self.name,
-            self.section,
-            live(self.live),
-            self.verified_insns,
-        );
-        explain(out, "      ", self.reason.as_deref());
-    }
-}
-
-fn live(is: bool) -> &'static str {
-    if is { "live" } else { "unavailable" }
-}
-
-fn explain(out: &mut String, indent: &str, reason: Option<&str>) {
-    for line in reason.into_iter().flat_map(str::lines) {
-        let _ = writeln!(out, "{indent}because {line}");
     }
 }

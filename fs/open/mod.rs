@@ -73,27 +73,22 @@ impl CgviewFs {
         offset: u64,
         size: u32,
     ) -> Result<Part, Error> {
-        let open = self.handles.get(handle)?;
-        let file = open.file()?;
+        let entry = self.handles.get(handle)?;
+        let file = entry.file()?;
         let is_first = file.note_read();
+        let open = Open {
+            file: number,
+            handle,
+            since: file.opened,
+        };
         let snapshot = if offset == 0 {
             self.start(number, file)?
+        } else if is_first && let Some(snapshot) = self.page_cache.filled_by_another(open) {
+            // The caller has read the bytes before these from the page cache.
+            file.put_read(Arc::clone(&snapshot));
+            snapshot
         } else {
-            let filled = || {
-                self.page_cache.filled_by_another(Open {
-                    file: number,
-                    handle,
-                    since: file.opened,
-                })
-            };
-            match is_first.then(filled).flatten() {
-                // The caller has read the bytes before these from the page cache.
-                Some(snapshot) => {
-                    file.put_read(Arc::clone(&snapshot));
-                    snapshot
-                }
-                None => self.resume(number, file)?,
-            }
+            self.resume(number, file)?
         };
         Ok(snapshot.part(offset, size))
     }
@@ -106,8 +101,8 @@ impl CgviewFs {
         (offset, size): (u64, u32),
         by: Caller,
     ) -> Result<Part, Error> {
-        let open_file = self.handles.get(handle)?;
-        let file = open_file.file()?;
+        let entry = self.handles.get(handle)?;
+        let file = entry.file()?;
         let open = Open {
             file: number,
             handle,
