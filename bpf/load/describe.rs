@@ -80,7 +80,7 @@ fn view_info(types: &Types<'_>, program: ProgramInfo) -> Result<ViewInfo, String
         _ => None,
     };
     let order = order(tag("order"))?;
-    let is_one = |record: &Record| record.fields.iter().all(|f| f.meaning != Meaning::Key);
+    let is_one = |record: &Record| record.fields.iter().all(|f| f.meaning != Meaning::Label);
     if order != Order::Itself && record.as_ref().is_some_and(is_one) {
         let why = "a walk gives one record for each cgroup, so it needs a member that is their key";
         return Err(refuse(why.to_owned()));
