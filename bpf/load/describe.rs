@@ -107,7 +107,7 @@ const NO_PREPARE: &str = "cgview__no_prepare";
 
 fn judge(record: &Record, view: &str, help: &str, order: Order) -> Result<(), String> {
     Plan::new(view, help, record).map_err(|error| error.to_string())?;
-    let has_labels = record.fields.iter().any(|f| f.meaning == Meaning::Key);
+    let has_labels = record.fields.iter().any(|f| f.meaning == Meaning::Label);
     if order != Order::Itself && !has_labels {
         let why = "its order gives one record for each cgroup, so a member has to be their key";
         return Err(why.to_owned());

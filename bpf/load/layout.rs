@@ -56,7 +56,7 @@ fn meaning(tags: &[String]) -> Meaning {
     if has(tags, "counter") {
         Meaning::Counter
     } else if has(tags, "key") {
-        Meaning::Key
+        Meaning::Label
     } else {
         Meaning::Gauge
     }
@@ -90,7 +90,7 @@ fn kind(btf: &Btf<'_>, ty: BtfType<'_>) -> Option<Kind> {
             let array = Array::try_from(ty).ok()?;
             let of = array.contained_type().skip_mods_and_typedefs();
             let is_char = of.kind() == BtfKind::Int && of.name().is_some_and(|n| n == "char");
-            is_char.then(|| Kind::Text(array.capacity()))
+            is_char.then(|| Kind::String(array.capacity()))
         }
         BtfKind::Struct => histogram(btf, Struct::try_from(ty).ok()?),
         _ => None,

@@ -1,36 +1,38 @@
-//! Whether a layout may be trusted. It comes from the BTF of an object that anybody may have
-//! written, so every rendering relies on what is checked here, once.
+//! Checks a layout before any rendering relies on it: it comes from the BTF of an untrusted object.
 
 use std::collections::HashSet;
 
 use super::Error;
 use super::column;
 use super::histogram;
-use crate::bpf::record::layout::{Field, Kind, Meaning, Record};
+use super::layout::{Field, Kind, Meaning, Record};
 
-/// The largest record: what one run of an iterator can write, the kernel's seq buffer.
+/// The kernel's buffer for one run of an iterator: no program can write a larger record.
 const MAX_RECORD_BYTES: usize = 32 * 1024;
 
-/// Names of columns, members and labels that the renderings themselves write.
+/// The longest name that the kernel accepts in BTF. [`super::help`] aligns names with format
+/// widths, which must be below 65,536.
+const MAX_NAME_BYTES: usize = 511;
+
+/// Names that the renderings use for the cgroup's path.
 const RESERVED: [&str; 1] = ["cgroup"];
 
-/// Checks that every field lies inside the record and that no two keys of a rendering are the
-/// same.
+/// Checks that every field lies in the record and that names in a rendering are unique.
 pub(super) fn check(record: &Record) -> Result<(), Error> {
     check_whole(record)?;
-    let mut keys = HashSet::new();
+    let mut names = HashSet::new();
     for field in &record.fields {
-        check_field(field, record.size_bytes).map_err(|problem| refuse(field, problem))?;
-        for key in column::all(field) {
-            if RESERVED.contains(&key.as_str()) || !keys.insert(key) {
-                return Err(refuse(field, "another key has this name"));
+        check_field(field, record.size_bytes).map_err(|problem| field_error(field, problem))?;
+        for name in column::all_names(field) {
+            if RESERVED.contains(&name.as_str()) || !names.insert(name) {
+                return Err(field_error(field, "another field or column has this name"));
             }
         }
     }
     Ok(())
 }
 
-fn refuse(field: &Field, problem: &'static str) -> Error {
+fn field_error(field: &Field, problem: &'static str) -> Error {
     Error::Field {
         name: field.name.clone(),
         problem,
@@ -48,6 +50,9 @@ fn check_whole(record: &Record) -> Result<(), Error> {
 }
 
 fn check_field(field: &Field, record_bytes: usize) -> Result<(), &'static str> {
+    if field.name.len() > MAX_NAME_BYTES {
+        return Err("the name exceeds 511 bytes");
+    }
     if !is_identifier(&field.name) {
         return Err("the name is not an identifier");
     }
@@ -57,20 +62,20 @@ fn check_field(field: &Field, record_bytes: usize) -> Result<(), &'static str> {
         return Err("it reaches beyond the record");
     }
     let is_histogram = matches!(field.kind, Kind::Histogram { .. });
-    if is_histogram && field.meaning == Meaning::Key {
-        return Err("a histogram cannot be a key");
+    if is_histogram && field.meaning == Meaning::Label {
+        return Err("a histogram cannot be a label field");
     }
     Ok(())
 }
 
-/// How many bytes of the record a field takes.
+/// The size of a field in the record.
 fn size_bytes(kind: Kind) -> Result<usize, &'static str> {
     match kind {
         Kind::Unsigned(size) | Kind::Signed(size) if !matches!(size, 1 | 2 | 4 | 8) => {
             Err("an integer must have 1, 2, 4 or 8 bytes")
         }
-        Kind::Text(0) => Err("a text must have at least 1 byte"),
-        Kind::Unsigned(size) | Kind::Signed(size) | Kind::Text(size) => Ok(size),
+        Kind::String(0) => Err("a string must have at least 1 byte"),
+        Kind::Unsigned(size) | Kind::Signed(size) | Kind::String(size) => Ok(size),
         Kind::Histogram { scale, slots } => {
             if slots == 0 || slots > histogram::max_slots(scale) {
                 return Err("a histogram must have from 1 to 64 (log2) or 252 (log-linear) slots");
@@ -109,25 +114,25 @@ mod tests {
             beyond
         );
         assert_eq!(
-            problem(8, vec![field("a", 0, Kind::Text(usize::MAX))]),
+            problem(8, vec![field("a", 0, Kind::String(usize::MAX))]),
             beyond
         );
     }
 
     #[test]
-    fn odd_sizes_are_refused() {
+    fn sizes_that_no_integer_has_are_rejected() {
         for size in [0, 3, 16, usize::MAX] {
             let kind = Kind::Unsigned(size);
             assert_ne!(problem(64, vec![field("a", 0, kind)]), "", "{size}");
         }
-        assert_ne!(problem(64, vec![field("a", 0, Kind::Text(0))]), "");
-        assert_ne!(problem(0, vec![field("a", 0, Kind::Text(1))]), "");
-        assert_ne!(problem(64 * 1024, vec![field("a", 0, Kind::Text(1))]), "");
+        assert_ne!(problem(64, vec![field("a", 0, Kind::String(0))]), "");
+        assert_ne!(problem(0, vec![field("a", 0, Kind::String(1))]), "");
+        assert_ne!(problem(64 * 1024, vec![field("a", 0, Kind::String(1))]), "");
         assert_ne!(problem(64, vec![]), "");
     }
 
     #[test]
-    fn histograms_are_bounded_by_what_64_bits_can_fill() {
+    fn histograms_have_no_more_slots_than_64_bits_can_fill() {
         let with = |scale, slots| {
             let kind = Kind::Histogram { scale, slots };
             problem(4096, vec![field("h", 0, kind)])
@@ -149,10 +154,14 @@ mod tests {
                 "{name}"
             );
         }
+        let longest = "a".repeat(MAX_NAME_BYTES);
+        let problem = |name: &str| problem(8, vec![field(name, 0, Kind::Unsigned(8))]);
+        assert_eq!(problem(&longest), "");
+        assert_eq!(problem(&(longest + "a")), "the name exceeds 511 bytes");
     }
 
     #[test]
-    fn keys_that_meet_after_their_units_are_refused() {
+    fn names_that_are_equal_with_their_units_are_rejected() {
         let mut nanoseconds = field("wait", 0, Kind::Unsigned(8));
         nanoseconds.unit = Unit::Nanoseconds;
         let plain = field("wait_usec", 8, Kind::Unsigned(8));
@@ -167,8 +176,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_never_a_histogram() {
-        let mut key = field(
+    fn a_label_field_is_never_a_histogram() {
+        let mut label = field(
             "h",
             0,
             Kind::Histogram {
@@ -176,7 +185,10 @@ mod tests {
                 slots: 8,
             },
         );
-        key.meaning = Meaning::Key;
-        assert_eq!(problem(96, vec![key]), "a histogram cannot be a key");
+        label.meaning = Meaning::Label;
+        assert_eq!(
+            problem(96, vec![label]),
+            "a histogram cannot be a label field"
+        );
     }
 }

@@ -1,47 +1,65 @@
-//! The names under which a field is rendered: its own name and its unit.
+//! The names of columns: a field's name and its unit. The text and the JSON use them as keys.
 
-use crate::bpf::record::layout::{Field, Kind, Unit};
+use super::layout::{Field, Kind, Unit};
 
-/// A number that a histogram is summed up to, in the order of the keys.
+/// A number that summarizes a histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stat {
-    /// How many values.
+    /// The number of values.
     Count,
-    /// Their sum.
+    /// The sum of the values.
     Sum,
-    /// The value that so many percent of them do not exceed.
-    Percentile(usize),
-    /// The largest one.
+    /// An estimate from the slots.
+    Percentile(Percentile),
+    /// The largest value.
     Max,
 }
 
-/// What a histogram is summed up to.
+/// The value that this percentage of all values do not exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Percentile {
+    P50,
+    P90,
+    P99,
+}
+
+/// The columns of a histogram, in order.
 pub(super) const STATS: [Stat; 6] = [
     Stat::Count,
     Stat::Sum,
-    Stat::Percentile(0),
-    Stat::Percentile(1),
-    Stat::Percentile(2),
+    Stat::Percentile(Percentile::P50),
+    Stat::Percentile(Percentile::P90),
+    Stat::Percentile(Percentile::P99),
     Stat::Max,
 ];
 
-/// The percentiles that [`Stat::Percentile`] counts through, in percent.
-pub(super) const PERCENTILES: [u64; 3] = [50, 90, 99];
+impl Percentile {
+    /// Every percentile, in increasing order.
+    pub(super) const ALL: [Percentile; 3] = [Percentile::P50, Percentile::P90, Percentile::P99];
+
+    pub(super) fn percent(self) -> u64 {
+        match self {
+            Percentile::P50 => 50,
+            Percentile::P90 => 90,
+            Percentile::P99 => 99,
+        }
+    }
+}
 
 impl Stat {
-    /// Its key inside of a JSON histogram, or behind the field's name elsewhere.
+    /// The key in a JSON histogram, and the end of a column's name.
     pub(super) fn key(self, unit: Unit) -> String {
         match self {
             Stat::Count => "count".to_owned(),
             Stat::Sum => format!("sum{}", suffix(unit)),
-            Stat::Percentile(at) => format!("p{}{}", PERCENTILES[at], suffix(unit)),
+            Stat::Percentile(of) => format!("p{}{}", of.percent(), suffix(unit)),
             Stat::Max => format!("max{}", suffix(unit)),
         }
     }
 }
 
-/// What a key ends with: times are shown in microseconds whatever the program writes.
-pub(super) fn suffix(unit: Unit) -> &'static str {
+/// The end of a name. Times are always shown in microseconds.
+fn suffix(unit: Unit) -> &'static str {
     match unit {
         Unit::None => "",
         Unit::Nanoseconds | Unit::Microseconds => "_usec",
@@ -49,33 +67,32 @@ pub(super) fn suffix(unit: Unit) -> &'static str {
     }
 }
 
-/// The key of a field that is one value; a histogram's in JSON.
-pub(super) fn own(field: &Field) -> String {
+/// The key of a field in JSON, where a histogram is one object.
+pub(super) fn json_key(field: &Field) -> String {
     match field.kind {
-        Kind::Histogram { .. } => field.name.clone(),
         Kind::Unsigned(_) | Kind::Signed(_) => format!("{}{}", field.name, suffix(field.unit)),
-        Kind::Text(_) => field.name.clone(),
+        Kind::String(_) | Kind::Histogram { .. } => field.name.clone(),
     }
 }
 
-/// The keys of a field in the text and the table.
-pub(super) fn flat(field: &Field) -> Vec<String> {
+/// The columns of a field: one, or one for each of [`STATS`].
+pub(super) fn names(field: &Field) -> Vec<String> {
     match field.kind {
         Kind::Histogram { .. } => STATS
             .iter()
             .map(|stat| format!("{}_{}", field.name, stat.key(field.unit)))
             .collect(),
-        Kind::Unsigned(_) | Kind::Signed(_) | Kind::Text(_) => vec![own(field)],
+        Kind::Unsigned(_) | Kind::Signed(_) | Kind::String(_) => vec![json_key(field)],
     }
 }
 
-/// Every key that a field takes in any rendering, so that no other field may take it.
-pub(super) fn all(field: &Field) -> Vec<String> {
-    let mut keys = flat(field);
+/// Every name of a field in any rendering but Prometheus, without duplicates.
+pub(super) fn all_names(field: &Field) -> Vec<String> {
+    let mut names = names(field);
     if matches!(field.kind, Kind::Histogram { .. }) {
-        keys.push(own(field));
+        names.push(json_key(field));
     }
-    keys
+    names
 }
 
 #[cfg(test)]
@@ -85,19 +102,19 @@ mod tests {
     use crate::bpf::record::sample::field;
 
     #[test]
-    fn a_key_tells_its_unit() {
+    fn a_name_ends_with_the_unit() {
         let mut wait = field("wait", 0, Kind::Unsigned(8));
-        assert_eq!(own(&wait), "wait");
+        assert_eq!(json_key(&wait), "wait");
         wait.unit = Unit::Nanoseconds;
-        assert_eq!(own(&wait), "wait_usec");
+        assert_eq!(json_key(&wait), "wait_usec");
         wait.unit = Unit::Microseconds;
-        assert_eq!(own(&wait), "wait_usec");
+        assert_eq!(json_key(&wait), "wait_usec");
         wait.unit = Unit::Bytes;
-        assert_eq!(own(&wait), "wait_bytes");
+        assert_eq!(json_key(&wait), "wait_bytes");
     }
 
     #[test]
-    fn a_histogram_has_six_keys() {
+    fn a_histogram_has_six_columns() {
         let mut lat = field(
             "lat",
             0,
@@ -107,9 +124,9 @@ mod tests {
             },
         );
         lat.unit = Unit::Nanoseconds;
-        let keys = flat(&lat).join(" ");
+        let names = names(&lat).join(" ");
         let expected = "lat_count lat_sum_usec lat_p50_usec lat_p90_usec lat_p99_usec lat_max_usec";
-        assert_eq!(keys, expected);
-        assert_eq!(own(&lat), "lat");
+        assert_eq!(names, expected);
+        assert_eq!(json_key(&lat), "lat");
     }
 }

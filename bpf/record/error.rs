@@ -2,33 +2,33 @@
 
 use std::fmt;
 
-/// Why a layout or the bytes of a record cannot be rendered.
+/// A record view cannot be rendered: its layout or what it wrote is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// The record as a whole has a layout that no rendering can trust.
+    /// The layout as a whole is not usable.
     Record {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// One field of the layout is unusable.
+    /// The layout has a field that is not usable.
     Field {
-        /// The field's name, as the object gave it.
+        /// The field's name in the object.
         name: String,
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A record without key fields is not exactly as long as its layout says.
+    /// A program without label fields wrote anything but one record.
     Length {
-        /// The layout's size.
+        /// The size of the record.
         expected_bytes: usize,
-        /// The size of what the program wrote.
+        /// The size of the program's output.
         found_bytes: usize,
     },
-    /// A record with key fields is not a whole number of rows.
+    /// A program with label fields wrote an incomplete row.
     Rows {
-        /// The layout's size: one row.
+        /// The size of one row.
         row_bytes: usize,
-        /// The size of what the program wrote.
+        /// The size of the program's output.
         found_bytes: usize,
     },
 }
@@ -37,8 +37,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Record { problem } => write!(f, "unusable record layout: {problem}"),
-            // The name comes from an object that nobody vouches for: quoted, so that it cannot
-            // forge a line of a log.
+            // Quoted: the name comes from an untrusted object and must not forge a line of a log.
             Error::Field { name, problem } => {
                 write!(f, "unusable record field {name:?}: {problem}")
             }
@@ -47,14 +46,16 @@ impl fmt::Display for Error {
                 found_bytes,
             } => write!(
                 f,
-                "a record of {expected_bytes} bytes expected, found {found_bytes} bytes"
+                "the program must write one record of {expected_bytes} bytes, \
+                 but wrote {found_bytes} bytes"
             ),
             Error::Rows {
                 row_bytes,
                 found_bytes,
             } => write!(
                 f,
-                "whole rows of {row_bytes} bytes expected, found {found_bytes} bytes"
+                "the program must write whole rows of {row_bytes} bytes, \
+                 but wrote {found_bytes} bytes"
             ),
         }
     }

@@ -1,18 +1,17 @@
-//! Names and texts that anybody may have chosen, made safe for each format.
+//! Escapes names and strings for each format. They are untrusted: any byte can be in them.
 //!
-//! Bytes that are not UTF-8 become U+FFFD and two hex digits in JSON and Prometheus, and so does
-//! U+FFFD itself: two names never become the same label, which would spoil a whole scrape.
+//! In JSON and Prometheus, each byte that is not UTF-8 becomes U+FFFD and two hex digits, and so
+//! does each byte of U+FFFD itself. Different names stay different: equal labels would make
+//! Prometheus reject the whole scrape.
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// Appends a name as one word of printable characters: blanks, control characters, backslashes
-/// and bytes that are not UTF-8 become octal (`\040`), as in /proc/mounts.
+/// Appends a name as one printable word. White space, control characters, backslashes and bytes
+/// that are not UTF-8 become octal (`\040`), as in /proc/mounts.
 pub fn word(bytes: &[u8], out: &mut Vec<u8>) {
-    word_but(bytes, '\\', out);
+    word_without(bytes, '\\', out);
 }
 
-/// Like [`word`], and one more character becomes octal.
-pub(super) fn word_but(bytes: &[u8], special: char, out: &mut Vec<u8>) {
+/// Like [`word`]; the ASCII character `special` becomes octal too.
+pub(super) fn word_without(bytes: &[u8], special: char, out: &mut Vec<u8>) {
     if is_plain(bytes) && (special == '\\' || !bytes.contains(&(special as u8))) {
         out.extend_from_slice(bytes);
         return;
@@ -35,7 +34,7 @@ fn is_word(char: char) -> bool {
     !(char.is_whitespace() || char.is_control() || char == '\\')
 }
 
-/// The columns of a terminal that [`word`] takes, as far as each character takes one.
+/// The width of [`word`] in characters.
 pub(super) fn word_width(bytes: &[u8]) -> usize {
     if is_plain(bytes) {
         return bytes.len();
@@ -45,9 +44,9 @@ pub(super) fn word_width(bytes: &[u8]) -> usize {
     width(&out)
 }
 
-/// How many characters a UTF-8 text has.
-fn width(text: &[u8]) -> usize {
-    text.iter().filter(|b| **b & 0xc0 != 0x80).count()
+/// The number of characters in UTF-8.
+fn width(utf8: &[u8]) -> usize {
+    utf8.iter().filter(|b| **b & 0xc0 != 0x80).count()
 }
 
 /// Appends a JSON string with its quotes.
@@ -65,8 +64,8 @@ pub(super) fn json_string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Appends a Prometheus label value without its quotes.
-pub(super) fn label(bytes: &[u8], out: &mut Vec<u8>) {
+/// Appends the value of a Prometheus label, without the quotes.
+pub(super) fn label_value(bytes: &[u8], out: &mut Vec<u8>) {
     escape(bytes, out, |byte, out| match byte {
         b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
         b'\n' => out.extend_from_slice(b"\\n"),
@@ -80,7 +79,7 @@ pub(super) fn help(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(escaped.as_bytes());
 }
 
-/// Appends UTF-8 made of `bytes`, each valid byte by way of `push`.
+/// Appends valid UTF-8: `push` appends each valid byte.
 fn escape(bytes: &[u8], out: &mut Vec<u8>, push: impl Fn(u8, &mut Vec<u8>)) {
     if is_plain(bytes) && !bytes.contains(&b'"') {
         out.extend_from_slice(bytes);
@@ -97,8 +96,8 @@ fn escape(bytes: &[u8], out: &mut Vec<u8>, push: impl Fn(u8, &mut Vec<u8>)) {
     }
 }
 
-/// Printable ASCII without blank and backslash, which is what cgroups are usually named with.
-/// No early end: the loop becomes vector instructions.
+/// Whether all is printable ASCII without blanks and backslashes, as in most names of cgroups.
+/// The loop does not end early, so that the compiler can vectorize it.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     let plain = |b: &u8| (*b > b' ') & (*b < 0x7f) & (*b != b'\\');
@@ -120,8 +119,11 @@ fn push_replaced(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn push_hex(byte: u8, out: &mut Vec<u8>) {
-    out.push(HEX[usize::from(byte >> 4)]);
-    out.push(HEX[usize::from(byte & 15)]);
+    let digit = |nibble| match nibble {
+        0..10 => b'0' + nibble,
+        _ => b'a' + (nibble - 10),
+    };
+    out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
 }
 
 #[cfg(test)]
@@ -129,7 +131,7 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    fn text(bytes: &[u8], escape: fn(&[u8], &mut Vec<u8>)) -> String {
+    fn escaped(bytes: &[u8], escape: fn(&[u8], &mut Vec<u8>)) -> String {
         let mut out = Vec::new();
         escape(bytes, &mut out);
         String::from_utf8(out).unwrap()
@@ -137,38 +139,47 @@ mod tests {
 
     #[test]
     fn a_word_is_one_word() {
-        assert_eq!(text(b"system.slice/a", word), "system.slice/a");
-        assert_eq!(text(b"a b\tc\nd", word), r"a\040b\011c\012d");
-        assert_eq!(text(br"dev-\x2d", word), r"dev-\134x2d");
-        assert_eq!(text("caf\u{e9}".as_bytes(), word), "caf\u{e9}");
-        assert_eq!(text("a\u{a0}b".as_bytes(), word), r"a\302\240b");
-        assert_eq!(text(b"\xff", word), r"\377");
-        assert_eq!(text(b"\x7f", word), r"\177");
+        assert_eq!(escaped(b"system.slice/a", word), "system.slice/a");
+        assert_eq!(escaped(b"a b\tc\nd", word), r"a\040b\011c\012d");
+        assert_eq!(escaped(br"dev-\x2d", word), r"dev-\134x2d");
+        assert_eq!(escaped("caf\u{e9}".as_bytes(), word), "caf\u{e9}");
+        assert_eq!(escaped("a\u{a0}b".as_bytes(), word), r"a\302\240b");
+        assert_eq!(escaped(b"\xff", word), r"\377");
+        assert_eq!(escaped(b"\x7f", word), r"\177");
         assert_eq!(word_width("caf\u{e9} ".as_bytes()), 8);
     }
 
     #[test]
     fn one_more_character_can_be_escaped() {
         let mut out = Vec::new();
-        word_but(b"8:0", ':', &mut out);
+        word_without(b"8:0", ':', &mut out);
         assert_eq!(out, br"8\0720");
     }
 
     #[test]
     fn json_reads_back() {
         assert_eq!(
-            text(b"a\"b\\c\nd\x01\x7f", json_string),
+            escaped(b"a\"b\\c\nd\x01\x7f", json_string),
             r#""a\"b\\c\nd\u0001\u007f""#
         );
         let name = "snow \u{2603} \u{2028}";
-        let read: String = serde_json::from_str(&text(name.as_bytes(), json_string)).unwrap();
+        let read: String = serde_json::from_str(&escaped(name.as_bytes(), json_string)).unwrap();
         assert_eq!(read, name);
     }
 
     #[test]
     fn labels_are_quoted_for_prometheus() {
-        assert_eq!(text(b"/a\"b\\x2d\nc", label), r#"/a\"b\\x2d\nc"#);
-        assert_eq!(text(b"a b", label), "a b");
+        assert_eq!(escaped(b"/a\"b\\x2d\nc", label_value), r#"/a\"b\\x2d\nc"#);
+        assert_eq!(escaped(b"a b", label_value), "a b");
+    }
+
+    #[test]
+    fn hex_digits_are_lower_case() {
+        for byte in 0..=u8::MAX {
+            let mut out = Vec::new();
+            push_hex(byte, &mut out);
+            assert_eq!(out, format!("{byte:02x}").as_bytes());
+        }
     }
 
     #[test]
@@ -182,8 +193,8 @@ mod tests {
             "\u{fffd}\u{fffd}".as_bytes(),
             b"ff",
         ];
-        for escape in [label as fn(&[u8], &mut Vec<u8>), json_string, word] {
-            let shown: HashSet<_> = names.iter().map(|name| text(name, escape)).collect();
+        for escape in [label_value as fn(&[u8], &mut Vec<u8>), json_string, word] {
+            let shown: HashSet<_> = names.iter().map(|name| escaped(name, escape)).collect();
             assert_eq!(shown.len(), names.len());
         }
     }

@@ -1,23 +1,27 @@
-//! Reading one field of a record. No slice is trusted to be long enough: what is missing reads as
-//! zero, though [`super::check`] and the length of the record rule that out.
+//! Reads the value of a field from a record. A field that ends beyond the record reads as zero or
+//! as a shorter string, although [`super::check`] and the length of the record exclude that.
 
-/// One value as the renderings show it.
+use std::ffi::CStr;
+
+use super::layout::Unit;
+
+/// A value as the renderings show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value<'a> {
-    /// This cgroup or kernel has no such value.
+    /// This cgroup or kernel does not have the value.
     Absent,
     Unsigned(u64),
     Signed(i64),
-    /// A decimal with two digits.
+    /// A number with two decimals.
     Hundredths {
         whole: u64,
         hundredths: u8,
     },
-    Text(&'a [u8]),
+    String(&'a [u8]),
 }
 
 impl Value<'_> {
-    /// A thousandth, truncated: nanoseconds to microseconds.
+    /// Converts nanoseconds to microseconds; drops the fraction.
     pub(super) fn thousandth(self) -> Self {
         match self {
             Value::Unsigned(value) => Value::Unsigned(value / 1000),
@@ -27,12 +31,14 @@ impl Value<'_> {
     }
 }
 
-/// Where a record holds an integer.
+/// Reads an integer field.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Integer {
     pub(super) offset_bytes: usize,
+    /// 1, 2, 4 or 8.
     pub(super) size_bytes: usize,
     pub(super) signed: bool,
+    pub(super) unit: Unit,
     pub(super) absent_if_ones: bool,
 }
 
@@ -51,55 +57,63 @@ impl Integer {
         }
     }
 
-    /// Reads it in one numbered record after the other. Most are words: for them what to do is
-    /// decided once.
+    /// The integer in the unit of its column: times are in microseconds.
     #[inline]
-    pub(super) fn read_each<'a>(
+    pub(super) fn read_shown(&self, record: &[u8]) -> Value<'static> {
+        match self.unit {
+            Unit::Nanoseconds => self.read(record).thousandth(),
+            Unit::None | Unit::Microseconds | Unit::Bytes => self.read(record),
+        }
+    }
+
+    /// Calls `each` with the [`Integer::read`] of many records, and with what came with the record.
+    #[inline]
+    pub(super) fn read_each<'a, T>(
         &self,
-        records: impl Iterator<Item = (usize, &'a [u8])>,
-        mut each: impl FnMut(usize, Value<'a>),
+        records: impl Iterator<Item = (T, &'a [u8])>,
+        mut each: impl FnMut(T, Value<'a>),
     ) {
+        // Most fields are unsigned and have 8 bytes: the compiler makes a loop without branches.
         if self.size_bytes == 8 && !self.signed {
             let word = Integer {
                 size_bytes: 8,
                 signed: false,
                 ..*self
             };
-            records.for_each(|(at, record)| each(at, word.read(record)));
+            records.for_each(|(with, record)| each(with, word.read(record)));
         } else {
-            records.for_each(|(at, record)| each(at, self.read(record)));
+            records.for_each(|(with, record)| each(with, self.read(record)));
         }
     }
 
     #[inline]
     fn unsigned(&self, record: &[u8]) -> u64 {
-        let at = self.offset_bytes;
+        let start = self.offset_bytes;
         match self.size_bytes {
-            8 => u64_at(record, at),
-            4 => u64::from(u32::from_ne_bytes(array_at(record, at))),
-            2 => u64::from(u16::from_ne_bytes(array_at(record, at))),
-            _ => u64::from(u8::from_ne_bytes(array_at(record, at))),
+            8 => u64_at(record, start),
+            4 => u64::from(u32::from_ne_bytes(array_at(record, start))),
+            2 => u64::from(u16::from_ne_bytes(array_at(record, start))),
+            _ => u64::from(u8::from_ne_bytes(array_at(record, start))),
         }
     }
 }
 
-/// Where a record holds a text.
+/// Reads a string field.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text {
+pub(super) struct StringField {
     pub(super) offset_bytes: usize,
     pub(super) size_bytes: usize,
     pub(super) absent_if_ones: bool,
 }
 
-impl Text {
+impl StringField {
     /// The bytes before the first NUL.
     pub(super) fn read<'a>(&self, record: &'a [u8]) -> Value<'a> {
         if self.absent_if_ones && all_ones(record, self.offset_bytes, self.size_bytes) {
             return Value::Absent;
         }
         let bytes = bytes_at(record, self.offset_bytes, self.size_bytes);
-        let length = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-        Value::Text(&bytes[..length])
+        Value::String(CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes))
     }
 }
 
@@ -109,7 +123,7 @@ pub(super) fn all_ones(record: &[u8], offset_bytes: usize, size_bytes: usize) ->
     !bytes.is_empty() && bytes.iter().all(|b| *b == 0xff)
 }
 
-/// The integer of 8 bytes at an offset.
+/// The 8-byte integer at an offset.
 #[inline]
 pub(super) fn u64_at(record: &[u8], offset_bytes: usize) -> u64 {
     u64::from_ne_bytes(array_at(record, offset_bytes))
@@ -124,8 +138,8 @@ fn array_at<const N: usize>(record: &[u8], offset_bytes: usize) -> [u8; N] {
 }
 
 fn bytes_at(record: &[u8], offset_bytes: usize, size_bytes: usize) -> &[u8] {
-    let rest = record.get(offset_bytes..).unwrap_or(&[]);
-    &rest[..size_bytes.min(rest.len())]
+    let rest = record.get(offset_bytes..).unwrap_or_default();
+    rest.get(..size_bytes).unwrap_or(rest)
 }
 
 #[cfg(test)]
@@ -137,6 +151,7 @@ mod tests {
             offset_bytes: 8,
             size_bytes,
             signed,
+            unit: Unit::None,
             absent_if_ones: true,
         }
     }
@@ -146,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn every_size_reads_its_own_bytes() {
+    fn integers_of_every_size_are_read() {
         for value in [0, 1, 127, 254] {
             let one = integer(1, false).read(&with(&[value]));
             assert_eq!(one, Value::Unsigned(u64::from(value)));
@@ -169,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn all_ones_are_absent_only_where_the_field_says_so() {
+    fn all_ones_are_absent_only_if_the_field_can_be_absent() {
         for size_bytes in [1, 2, 4, 8] {
             let ones = with(&[0xff; 8][..size_bytes]);
             let mut field = integer(size_bytes, false);
@@ -182,22 +197,22 @@ mod tests {
     }
 
     #[test]
-    fn a_text_ends_at_the_first_nul_or_with_its_array() {
-        let mut text = Text {
+    fn a_string_ends_at_the_first_nul_or_with_its_array() {
+        let mut comm = StringField {
             offset_bytes: 1,
             size_bytes: 4,
             absent_if_ones: false,
         };
-        assert_eq!(text.read(b"xab\0cz"), Value::Text(b"ab"));
-        assert_eq!(text.read(b"xabcdz"), Value::Text(b"abcd"));
-        assert_eq!(text.read(b"x\0\0\0\0z"), Value::Text(b""));
-        assert_eq!(text.read(&[0xff; 6]), Value::Text(&[0xff; 4]));
-        text.absent_if_ones = true;
-        assert_eq!(text.read(&[0xff; 6]), Value::Absent);
+        assert_eq!(comm.read(b"xab\0cz"), Value::String(b"ab"));
+        assert_eq!(comm.read(b"xabcdz"), Value::String(b"abcd"));
+        assert_eq!(comm.read(b"x\0\0\0\0z"), Value::String(b""));
+        assert_eq!(comm.read(&[0xff; 6]), Value::String(&[0xff; 4]));
+        comm.absent_if_ones = true;
+        assert_eq!(comm.read(&[0xff; 6]), Value::Absent);
     }
 
     #[test]
-    fn a_short_record_is_no_panic() {
+    fn bytes_beyond_the_record_read_as_zero() {
         let field = integer(8, false);
         assert_eq!(field.read(&[1; 9]), Value::Unsigned(0));
         assert_eq!(field.read(&[]), Value::Unsigned(0));

@@ -1,7 +1,8 @@
-//! Layouts and bytes at random: nothing panics, and what comes out keeps its format.
+//! Renders random layouts and bytes: nothing panics, and every output has its format.
 
+use super::histogram::max_slots;
 use super::sample::Random;
-use super::{CgroupRecords, Plan, help, json, prometheus, schema, table, text, tree_json};
+use super::{CgroupRecords, Error, Plan, help, json, prometheus, schema, table, text, tree_json};
 use crate::bpf::record::layout::{Field, Kind, Meaning, Record, Scale, Unit};
 
 const NAMES: [&str; 12] = [
@@ -12,16 +13,28 @@ fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
     from[random.below(from.len() as u64) as usize]
 }
 
+/// Mostly small; sometimes a limit or a number whose sums and products overflow.
+fn size(random: &mut Random, bound: u64, limits: &[usize]) -> usize {
+    if random.below(8) == 0 {
+        let extremes = [0, usize::MAX, usize::MAX / 2, usize::MAX / 8];
+        return pick(random, &[limits, &extremes].concat());
+    }
+    random.below(bound) as usize
+}
+
 fn kind(random: &mut Random) -> Kind {
-    let size = pick(random, &[1, 2, 4, 8, 8, 3]);
-    let scale = pick(random, &[Scale::Log2, Scale::LogLinear]);
-    let slots = random.below(80) as usize;
-    let histogram = Kind::Histogram { scale, slots };
-    let text = Kind::Text(random.below(20) as usize);
-    pick(
-        random,
-        &[Kind::Unsigned(size), Kind::Signed(size), text, histogram],
-    )
+    let bytes = pick(random, &[1, 2, 4, 8, 8, 8, 3, 0, 9, usize::MAX]);
+    match random.below(4) {
+        0 => Kind::Unsigned(bytes),
+        1 => Kind::Signed(bytes),
+        2 => Kind::String(size(random, 20, &[255, 4096])),
+        _ => {
+            let scale = pick(random, &[Scale::Log2, Scale::LogLinear]);
+            let most = max_slots(scale);
+            let slots = size(random, most as u64 + 2, &[most, most, most + 1]);
+            Kind::Histogram { scale, slots }
+        }
+    }
 }
 
 fn field(random: &mut Random, name: &str) -> Field {
@@ -35,12 +48,16 @@ fn field(random: &mut Random, name: &str) -> Field {
         Meaning::Counter,
         Meaning::Gauge,
         Meaning::Gauge,
-        Meaning::Key,
+        Meaning::Label,
     ];
-    let beyond = pick(random, &[0, 0, 0, 0, usize::MAX / 2]);
+    let overflowing = random.below(30) == 0;
     Field {
         name: name.to_owned(),
-        offset_bytes: random.below(400) as usize + beyond,
+        offset_bytes: if overflowing {
+            usize::MAX - random.below(20) as usize
+        } else {
+            random.below(400) as usize
+        },
         kind: kind(random),
         meaning: pick(random, &meanings),
         unit: pick(random, &units),
@@ -51,9 +68,9 @@ fn field(random: &mut Random, name: &str) -> Field {
 }
 
 fn record(random: &mut Random) -> Record {
-    let names: Vec<_> = NAMES.iter().filter(|_| random.below(3) == 0).collect();
+    let names: Vec<_> = NAMES.iter().filter(|_| random.below(4) == 0).collect();
     Record {
-        size_bytes: 200 + random.below(1000) as usize,
+        size_bytes: size(random, 4000, &[1, 8192, 32 * 1024]),
         fields: names.into_iter().map(|name| field(random, name)).collect(),
     }
 }
@@ -86,48 +103,44 @@ fn path(random: &mut Random) -> Vec<u8> {
 fn cgroups(random: &mut Random, plan: &Plan) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut cgroups = Vec::new();
     for _ in 0..random.below(5) {
-        let rows = if plan.keyed {
-            random.below(4) as usize
-        } else {
-            1
-        };
-        let record = bytes(random, rows * plan.record.size_bytes);
+        let rows = if plan.has_rows { random.below(4) } else { 1 };
+        let record = bytes(random, rows as usize * plan.record.size_bytes);
         cgroups.push((path(random), record));
     }
     cgroups
 }
 
-fn assert_formats(plan: &Plan, rows: &[CgroupRecords<'_>]) {
+fn assert_formats(plan: &Plan, cgroups: &[CgroupRecords<'_>]) {
     let mut out = Vec::new();
-    for row in rows {
-        text(plan, row.record, &mut out).unwrap();
+    for cgroup in cgroups {
+        text(plan, cgroup.record, &mut out).unwrap();
         assert!(out.is_empty() || out.ends_with(b"\n"));
         let mut object = Vec::new();
-        json(plan, row.record, &mut object).unwrap();
+        json(plan, cgroup.record, &mut object).unwrap();
         serde_json::from_slice::<serde_json::Value>(&object).unwrap();
     }
     out.clear();
-    tree_json(plan, rows, &mut out).unwrap();
-    assert_eq!(out.split(|b| *b == b'\n').count(), rows.len() + 1);
+    tree_json(plan, cgroups, &mut out).unwrap();
+    assert_eq!(out.split(|b| *b == b'\n').count(), cgroups.len() + 1);
     for line in out.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
         serde_json::from_slice::<serde_json::Value>(line).unwrap();
     }
     out.clear();
-    table(plan, rows, &mut out).unwrap();
+    table(plan, cgroups, &mut out).unwrap();
     let shown = String::from_utf8(out).unwrap();
     let words = shown.lines().next().unwrap().split_whitespace().count();
     for line in shown.split_terminator('\n') {
         assert_eq!(line.split_whitespace().count(), words, "{line:?}");
         assert_eq!(line.trim_end(), line);
     }
-    assert_prometheus(plan, rows);
+    assert_prometheus(plan, cgroups);
     serde_json::from_slice::<serde_json::Value>(&schema(plan)).unwrap();
     String::from_utf8(help(plan)).unwrap();
 }
 
-fn assert_prometheus(plan: &Plan, rows: &[CgroupRecords<'_>]) {
+fn assert_prometheus(plan: &Plan, cgroups: &[CgroupRecords<'_>]) {
     let mut out = Vec::new();
-    prometheus(plan, rows, &mut out).unwrap();
+    prometheus(plan, cgroups, &mut out).unwrap();
     let shown = String::from_utf8(out).unwrap();
     for line in shown
         .split_terminator('\n')
@@ -139,10 +152,29 @@ fn assert_prometheus(plan: &Plan, rows: &[CgroupRecords<'_>]) {
     }
 }
 
+fn assert_rejected(plan: &Plan, record: &[u8]) {
+    let mut out = b"before".to_vec();
+    let whole = vec![0; plan.record.size_bytes];
+    let path = b"x";
+    let cgroups = [&whole, record].map(|record| CgroupRecords { path, record });
+    let results = [
+        text(plan, record, &mut out),
+        json(plan, record, &mut out),
+        table(plan, &cgroups, &mut out),
+        tree_json(plan, &cgroups, &mut out),
+        prometheus(plan, &cgroups, &mut out),
+    ];
+    for result in results {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::Length { .. } | Error::Rows { .. }));
+    }
+    assert_eq!(out, b"before");
+}
+
 #[test]
-fn any_layout_and_any_bytes_render_or_are_refused() {
+fn any_layout_and_any_bytes_render_or_are_rejected() {
     let mut random = Random::new(7);
-    let mut rendered = 0;
+    let (mut rendered, mut full_histograms) = (0, 0);
     for _ in 0..20_000 {
         let record = record(&mut random);
         let name = pick(&mut random, &["stats", "net.rx-b", "", "\u{e9}\n"]);
@@ -150,12 +182,19 @@ fn any_layout_and_any_bytes_render_or_are_refused() {
             continue;
         };
         rendered += 1;
+        let is_full = |kind| matches!(kind, Kind::Histogram { slots: 252, .. });
+        full_histograms += usize::from(record.fields.iter().any(|f| is_full(f.kind)));
         let cgroups = cgroups(&mut random, &plan);
-        let rows = cgroups
+        let cgroups = cgroups
             .iter()
             .map(|(path, record)| CgroupRecords { path, record });
-        let rows: Vec<_> = rows.collect();
-        assert_formats(&plan, &rows);
+        assert_formats(&plan, &cgroups.collect::<Vec<_>>());
+        if record.size_bytes > 1 {
+            let incomplete = 1 + random.below(record.size_bytes as u64 - 1) as usize;
+            assert_rejected(&plan, &vec![0; incomplete]);
+            assert_rejected(&plan, &vec![0; 2 * record.size_bytes + incomplete]);
+        }
     }
-    assert!(rendered > 1000, "only {rendered} layouts were sound");
+    assert!(rendered > 1000, "only {rendered} layouts are usable");
+    assert!(full_histograms > 10, "only {full_histograms} layouts");
 }

@@ -1,17 +1,18 @@
-//! What the slots of a histogram say: the values that a slot counts, and the percentiles.
+//! Reads a histogram from a record: the values of each slot, count, sum, maximum and percentiles.
 
-use super::column::{PERCENTILES, Stat};
+use super::column::{Percentile, Stat};
 use super::field::{Value, all_ones, u64_at};
-use crate::bpf::record::layout::{Scale, Unit};
+use super::layout::{Scale, Unit};
 
-/// The bytes of a histogram before its slots: `u64 sum, max`.
+/// The size of `u64 sum, max`, which precede the slots.
 pub(super) const HEAD_BYTES: usize = 16;
 
-/// Where a record holds a histogram.
+/// Reads a histogram field.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Histogram {
     pub(super) offset_bytes: usize,
     pub(super) scale: Scale,
+    /// From 1 to [`max_slots`].
     pub(super) slots: usize,
     pub(super) unit: Unit,
     pub(super) absent_if_ones: bool,
@@ -20,26 +21,26 @@ pub(super) struct Histogram {
 /// A histogram in a few numbers, in the unit of the record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Summary {
-    /// The record has no such histogram.
+    /// This cgroup or kernel does not have the histogram.
     pub(super) absent: bool,
     pub(super) count: u64,
     pub(super) sum: u64,
     pub(super) max: u64,
-    /// In the order of [`PERCENTILES`].
-    pub(super) percentiles: [Midpoint; PERCENTILES.len()],
+    /// In the order of [`Percentile::ALL`].
+    pub(super) percentiles: [Midpoint; Percentile::ALL.len()],
 }
 
-/// The middle of two integers.
+/// The middle between two integers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Midpoint {
     pub(super) floor: u64,
-    /// One half is to be added.
+    /// The middle is `floor + 0.5`.
     pub(super) half: bool,
 }
 
 impl Summary {
-    /// One of its numbers as the renderings show it: percentiles and maximum only if there were
-    /// values, times in microseconds.
+    /// One number as the renderings show it: times in microseconds, percentiles and maximum absent
+    /// if there are no values.
     pub(super) fn value(&self, stat: Stat, unit: Unit) -> Value<'static> {
         if self.absent {
             return Value::Absent;
@@ -50,9 +51,18 @@ impl Summary {
             (Stat::Sum, _) => Value::Unsigned(self.sum),
             (Stat::Max | Stat::Percentile(_), _) if self.count == 0 => Value::Absent,
             (Stat::Max, Unit::None | Unit::Bytes) => Value::Unsigned(self.max),
-            // Both with two digits: a percentile must not look larger than the maximum.
+            // With decimals, because a percentile must not look larger than the maximum.
             (Stat::Max, _) => Midpoint::exactly(self.max).decimal(unit),
-            (Stat::Percentile(at), _) => self.percentiles[at].decimal(unit),
+            (Stat::Percentile(of), _) => self.percentile(of).decimal(unit),
+        }
+    }
+
+    fn percentile(&self, of: Percentile) -> Midpoint {
+        let [p50, p90, p99] = self.percentiles;
+        match of {
+            Percentile::P50 => p50,
+            Percentile::P90 => p90,
+            Percentile::P99 => p99,
         }
     }
 }
@@ -79,7 +89,7 @@ impl Midpoint {
     }
 }
 
-/// The slots that it takes to count every 64-bit value.
+/// The number of slots that count every 64-bit value.
 pub(super) fn max_slots(scale: Scale) -> usize {
     match scale {
         Scale::Log2 => 64,
@@ -87,7 +97,7 @@ pub(super) fn max_slots(scale: Scale) -> usize {
     }
 }
 
-/// The least and the greatest value of a slot, if it were not the last one.
+/// The least and the greatest value of a slot below [`max_slots`] that is not the last one.
 fn range(scale: Scale, slot: usize) -> (u64, u64) {
     match scale {
         Scale::Log2 if slot == 0 => (0, 1),
@@ -105,22 +115,22 @@ fn range(scale: Scale, slot: usize) -> (u64, u64) {
 }
 
 impl Histogram {
-    /// The least and the greatest value that a slot counts; the last one takes all the rest.
+    /// The least and the greatest value that a slot counts. The last slot has no upper bound.
     pub(super) fn range(&self, slot: usize) -> (u64, u64) {
         let (low, last) = range(self.scale, slot);
         let is_last = slot + 1 >= self.slots;
         (low, if is_last { u64::MAX } else { last })
     }
 
-    /// What each slot counted; nothing where the record is too short for it.
+    /// The count of each slot; nothing if the histogram ends beyond the record.
     pub(super) fn counts<'a>(&self, record: &'a [u8]) -> impl Iterator<Item = u64> + Clone + 'a {
         let start = self.offset_bytes + HEAD_BYTES;
-        let bytes = record.get(start..start + 8 * self.slots).unwrap_or(&[]);
-        let (slots, _) = bytes.as_chunks::<8>();
+        let bytes = record.get(start..start + 8 * self.slots);
+        let (slots, _) = bytes.unwrap_or_default().as_chunks::<8>();
         slots.iter().map(|slot| u64::from_ne_bytes(*slot))
     }
 
-    /// Whether this cgroup or kernel has no such histogram.
+    /// Whether this cgroup or kernel does not have the histogram.
     pub(super) fn is_absent(&self, record: &[u8]) -> bool {
         let size_bytes = HEAD_BYTES + 8 * self.slots;
         self.absent_if_ones && all_ones(record, self.offset_bytes, size_bytes)
@@ -131,7 +141,7 @@ impl Histogram {
         u64_at(record, self.offset_bytes)
     }
 
-    /// Sums the histogram of a record up.
+    /// Summarizes the histogram of a record.
     pub(super) fn summary(&self, record: &[u8]) -> Summary {
         if self.is_absent(record) {
             let absent = true;
@@ -151,24 +161,34 @@ impl Histogram {
         }
     }
 
-    fn percentiles(&self, record: &[u8], count: u64, max: u64) -> [Midpoint; PERCENTILES.len()] {
-        let mut found = [Midpoint::default(); PERCENTILES.len()];
-        let ranks = PERCENTILES.map(|percent| nearest_rank(count, percent));
-        let (mut next, mut seen) = (0, 0u64);
+    fn percentiles(
+        &self,
+        record: &[u8],
+        count: u64,
+        max: u64,
+    ) -> [Midpoint; Percentile::ALL.len()] {
+        let mut found = [Midpoint::default(); Percentile::ALL.len()];
+        if count == 0 {
+            return found;
+        }
+        let ranks = Percentile::ALL.map(|of| nearest_rank(count, of.percent()));
+        let mut not_found = found.iter_mut().zip(ranks);
+        let mut next = not_found.next();
+        let mut seen = 0u64;
         for (slot, in_slot) in self.counts(record).enumerate() {
             seen = seen.wrapping_add(in_slot);
-            while next < found.len() && seen >= ranks[next] && count > 0 {
-                found[next] = self.midpoint(slot, max);
-                next += 1;
+            while let Some((midpoint, _)) = next.take_if(|(_, rank)| seen >= *rank) {
+                *midpoint = self.midpoint(slot, max);
+                next = not_found.next();
             }
         }
         found
     }
 
-    /// The middle of what a slot can have counted: nothing was above `max`.
+    /// The middle of the values that a slot can have counted, given that none exceeds `max`.
     fn midpoint(&self, slot: usize, max: u64) -> Midpoint {
         let (low, last) = self.range(slot);
-        // The program updates slot and max apart from each other, so max may still lag behind.
+        // The program does not update slot and max at once: max may be below the slot.
         let (low, last) = (low.min(max), last.min(max));
         Midpoint {
             floor: low + (last - low) / 2,
@@ -177,7 +197,7 @@ impl Histogram {
     }
 }
 
-/// Which of `count` sorted values, counted from 1, is the percentile.
+/// The position, from 1, of the percentile among `count` sorted values.
 fn nearest_rank(count: u64, percent: u64) -> u64 {
     count / 100 * percent + (count % 100 * percent).div_ceil(100)
 }

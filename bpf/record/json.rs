@@ -1,20 +1,19 @@
-//! JSON: the keys of the text, types kept. Integers that a double cannot hold are strings, absent
-//! fields are left out, histograms are objects with their buckets.
+//! JSON with the keys of the text. A histogram is one object with its buckets; an absent value has
+//! no member; an integer that a double cannot hold is a string.
 
 use super::column::STATS;
 use super::escape::json_string;
 use super::field::Value;
 use super::histogram::{Histogram, Summary};
+use super::layout::Unit;
 use super::number::{push_fraction, push_hundredths, push_signed, push_unsigned, quote_if_large};
-use super::plan::{Cell, Plan};
+use super::plan::{Plan, Source};
 use super::{CgroupRecords, Error};
-use crate::bpf::record::layout::Unit;
 
-/// Appends one cgroup's record as an object, or its rows as an array of objects if the record has
-/// key fields, and a newline.
+/// Appends one line with a cgroup's record as an object, or with its rows as an array of objects.
 ///
 /// # Errors
-/// [`Error::Length`] or [`Error::Rows`], and `out` is as it was, if the bytes are no such record.
+/// [`Error::Length`] or [`Error::Rows`] if the bytes do not fit the layout; `out` is unchanged.
 pub fn json(plan: &Plan, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     plan.fits(bytes)?;
     record_or_rows(plan, bytes, out);
@@ -22,22 +21,26 @@ pub fn json(plan: &Plan, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Appends one object a line for each cgroup: `cgroup`, the path as in the table (`.` is the
-/// directory asked) but not escaped as a word, and then the members of [`json`], or `rows` with
-/// the array if the record has key fields.
+/// Appends one line with an object for each cgroup. The first member is `cgroup`, the path. The
+/// others are the members of [`json`], or `rows` with the array.
 ///
 /// # Errors
-/// [`Error::Length`] or [`Error::Rows`], and `out` is as it was, if one row is no such record.
-pub fn tree_json(plan: &Plan, rows: &[CgroupRecords<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
-    plan.fit_all(rows)?;
-    for row in rows {
+/// [`Error::Length`] or [`Error::Rows`] if the bytes of a cgroup do not fit the layout; `out` is
+/// unchanged.
+pub fn tree_json(
+    plan: &Plan,
+    cgroups: &[CgroupRecords<'_>],
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    plan.count_records(cgroups)?;
+    for cgroup in cgroups {
         out.extend_from_slice(b"{\"cgroup\":");
-        json_string(row.path, out);
-        if plan.keyed {
+        json_string(cgroup.path, out);
+        if plan.has_rows {
             out.extend_from_slice(b",\"rows\":");
-            record_or_rows(plan, row.record, out);
+            record_or_rows(plan, cgroup.record, out);
         } else {
-            members(plan, row.record, out);
+            members(plan, cgroup.record, out);
         }
         out.extend_from_slice(b"}\n");
     }
@@ -45,8 +48,8 @@ pub fn tree_json(plan: &Plan, rows: &[CgroupRecords<'_>], out: &mut Vec<u8>) -> 
 }
 
 fn record_or_rows(plan: &Plan, bytes: &[u8], out: &mut Vec<u8>) {
-    if plan.keyed {
-        list(b"[]", plan.records(bytes), out, |record, out| {
+    if plan.has_rows {
+        array(plan.records(bytes), out, |record, out| {
             object(plan, record, out);
         });
     } else {
@@ -61,23 +64,17 @@ fn object(plan: &Plan, record: &[u8], out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// Appends items that each begin with a comma, in the two brackets.
-fn list<T>(
-    brackets: &[u8; 2],
-    items: impl Iterator<Item = T>,
-    out: &mut Vec<u8>,
-    push: impl Fn(T, &mut Vec<u8>),
-) {
+fn array<T>(items: impl Iterator<Item = T>, out: &mut Vec<u8>, push: impl Fn(T, &mut Vec<u8>)) {
     let start = out.len();
     for item in items {
         out.push(b',');
         push(item, out);
     }
-    open(brackets[0], start, out);
-    out.push(brackets[1]);
+    open(b'[', start, out);
+    out.push(b']');
 }
 
-/// Puts a bracket where the first comma stands, which needs no bracket of its own.
+/// Replaces the comma before the first item by a bracket, or appends it if there is no item.
 fn open(bracket: u8, start: usize, out: &mut Vec<u8>) {
     match out.get_mut(start) {
         Some(comma) => *comma = bracket,
@@ -85,19 +82,23 @@ fn open(bracket: u8, start: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends each member with a comma before it.
+/// Appends the members, each after a comma.
 fn members(plan: &Plan, record: &[u8], out: &mut Vec<u8>) {
     for member in &plan.members {
-        let column = &plan.columns[member.column];
-        if let Cell::Stat(index, _) = column.cell {
-            let histogram = &plan.histograms[index];
-            if !histogram.is_absent(record) {
-                out.extend_from_slice(&member.prefix);
-                histogram_object(histogram, &member.stats, record, out);
+        let value = match &member.source {
+            Source::Integer(integer) => integer.read_shown(record),
+            Source::String(string) => string.read(record),
+            Source::Histogram {
+                histogram,
+                stat_prefixes,
+            } => {
+                if !histogram.is_absent(record) {
+                    out.extend_from_slice(&member.prefix);
+                    histogram_object(histogram, stat_prefixes, record, out);
+                }
+                continue;
             }
-            continue;
-        }
-        let value = plan.value(column, record, &[]);
+        };
         if value != Value::Absent {
             out.extend_from_slice(&member.prefix);
             push_value(value, out);
@@ -115,7 +116,7 @@ fn push_value(value: Value<'_>, out: &mut Vec<u8>) {
         Value::Hundredths { whole, hundredths } => {
             quote_if_large(out, whole, |out| push_hundredths(out, whole, hundredths));
         }
-        Value::Text(text) => json_string(text, out),
+        Value::String(string) => json_string(string, out),
     }
 }
 
@@ -139,7 +140,7 @@ fn histogram_object(histogram: &Histogram, prefixes: &[Vec<u8>], record: &[u8], 
     out.push(b'}');
 }
 
-/// The slots from the first to the last that counted something.
+/// Appends the slots from the first to the last whose count is not 0.
 fn buckets(histogram: &Histogram, record: &[u8], summary: &Summary, out: &mut Vec<u8>) {
     let counts = histogram.counts(record).enumerate();
     let used = counts
@@ -152,8 +153,7 @@ fn buckets(histogram: &Histogram, record: &[u8], summary: &Summary, out: &mut Ve
     } else {
         used.last().unwrap_or(0) - first + 1
     };
-    list(
-        b"[]",
+    array(
         counts.skip(first).take(length),
         out,
         |(slot, count), out| {
@@ -174,8 +174,8 @@ fn le_prefix(unit: Unit) -> &'static [u8] {
     }
 }
 
-/// The slot's upper bound: its greatest integer, or for a time, of which the integer is what is
-/// left when the fraction is cut off, the least that is longer. The last slot has none.
+/// Appends the upper bound of a slot: the greatest value, or null for the last slot. A time is an
+/// integer without its fraction, so its bound is one more, and exclusive.
 fn push_bound(histogram: &Histogram, slot: usize, out: &mut Vec<u8>) {
     let (_, last) = histogram.range(slot);
     match histogram.unit {

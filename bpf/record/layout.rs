@@ -1,14 +1,14 @@
-//! The layout of a record: which fields it has, where they lie and what they mean. Read from an
-//! object's BTF by the loader; plain values, checked by [`super::check`] before they are used.
+//! The layout of a record: its fields, where they lie and what they mean. The loader reads it from
+//! an object's BTF, and [`Plan::new`](super::Plan::new) checks it before a rendering uses it.
 
 use serde::{Deserialize, Serialize};
 
 /// The layout of a record: the C struct that a record view writes for each cgroup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// `sizeof` the struct.
+    /// The size of the struct.
     pub size_bytes: usize,
-    /// Its members, in the struct's order.
+    /// The members, in the order of the struct.
     pub fields: Vec<Field>,
 }
 
@@ -17,23 +17,23 @@ pub struct Record {
 pub struct Field {
     /// The member's name, without a unit.
     pub name: String,
-    /// Where it starts.
+    /// The offset in the record.
     pub offset_bytes: usize,
-    /// How its bytes are read.
+    /// How the bytes are read.
     pub kind: Kind,
-    /// What it measures.
+    /// What the value measures.
     pub meaning: Meaning,
-    /// The unit that the BPF program writes.
+    /// The unit of the value in the record.
     pub unit: Unit,
-    /// One sentence for people; may be empty.
+    /// One sentence that describes the value; may be empty.
     pub help: String,
-    /// The value "all ones" means that this cgroup or kernel has no such number.
+    /// If all bits are set, the value is absent: this cgroup or kernel does not have it.
     pub absent_if_ones: bool,
-    /// The value counts the descendants too.
+    /// The value includes the cgroup's descendants.
     pub with_descendants: bool,
 }
 
-/// How the bytes of a field are read.
+/// How the bytes of a field are read. Integers have the byte order of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -41,45 +41,49 @@ pub enum Kind {
     Unsigned(usize),
     /// A signed integer of 1, 2, 4 or 8 bytes.
     Signed(usize),
-    /// A NUL-terminated text in an array of so many bytes.
-    Text(usize),
-    /// A histogram: `struct cgview_hist` (`u64 sum, max, slots[]`) of the authoring header.
+    /// A NUL-terminated string in an array of this many bytes. Without a NUL it fills the array.
+    // Programs that read schema.json know this kind as `text`.
+    #[serde(rename = "text")]
+    String(usize),
+    /// A histogram: `u64 sum, max, slots[]`, as in the authoring header.
     Histogram {
-        /// How a value finds its slot.
+        /// Which values a slot counts.
         scale: Scale,
-        /// How many slots follow.
+        /// The number of slots.
         slots: usize,
     },
 }
 
-/// How a value finds its slot in a histogram.
+/// Which values a slot of a histogram counts. The last slot also counts all greater values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
     /// Slot `n` counts values in `[2^n, 2^(n+1))`, slot 0 also 0.
     Log2,
-    /// Four slots to each power of two: slots 0..4 hold the values 0..4 exactly, then slot
-    /// `4 * (e - 1) + s` counts values in `[(4 + s) * 2^(e-2), (5 + s) * 2^(e-2))`, for `e >= 2`.
+    /// Four slots to each power of two. Slots 0 to 3 count the values 0 to 3. For `e >= 2`, slot
+    /// `4 * (e - 1) + s` counts values in `[(4 + s) * 2^(e-2), (5 + s) * 2^(e-2))`.
     LogLinear,
 }
 
-/// What a field measures; the words are Prometheus'.
+/// What a field measures. A histogram is a histogram whether it is a counter or a gauge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Meaning {
-    /// Only ever grows while the cgroup lives.
+    /// The value never decreases while the cgroup exists.
     Counter,
-    /// Goes up and down.
+    /// The value can increase and decrease.
     Gauge,
-    /// Tells rows of one cgroup apart (a device, a CPU); a label, not a sample.
-    Key,
+    /// The value identifies a row of the cgroup, such as a device or a CPU.
+    // Programs that read schema.json know this meaning as `key`.
+    #[serde(rename = "key")]
+    Label,
 }
 
-/// The unit that a program writes.
+/// The unit of a value in the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// A plain number.
+    /// A number without a unit.
     None,
     /// Nanoseconds.
     Nanoseconds,

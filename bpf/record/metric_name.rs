@@ -1,54 +1,53 @@
-//! What a field is called in Prometheus: `cgview_<view>_<field>_<unit>_total` in snake case, with
-//! base units and without the words that `promtool check metrics` objects to.
+//! The Prometheus names of fields: `cgview_<view>_<field>_<unit>_total` in snake case, with base
+//! units and without the words that `promtool check metrics` rejects.
 
 use std::collections::HashSet;
 
-use crate::bpf::record::layout::{Field, Kind, Meaning, Record, Unit};
+use super::layout::{Field, Kind, Meaning, Record, Unit};
 
-/// What a field is in Prometheus.
+/// The type of a field in Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Type {
     Counter,
     Gauge,
     Histogram,
-    /// A text: the label of a gauge that is always 1.
+    /// A string: a label of a gauge that is always 1.
     Info,
-    /// A key: a label of every sample.
+    /// A label field: a label of every sample.
     Label,
 }
 
-/// The name of a field in Prometheus.
+/// How Prometheus shows a field.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Metric {
-    /// The family, or the label of a key field.
+    /// The metric name; for a label field, the label name.
     pub(super) name: String,
-    /// Of a text or a key field.
+    /// The label name of a string or label field; empty for others.
     pub(super) label: String,
     pub(super) kind: Type,
     /// Never empty.
     pub(super) help: String,
 }
 
-/// Words that end a sample of a histogram, so that no other family may end with them.
+/// The last words of a histogram's samples. Other metrics must not end with them.
 const HISTOGRAM_ENDS: [&str; 3] = ["bucket", "count", "sum"];
 
-/// Labels that are not the author's to use.
+/// Labels with a meaning in Prometheus or in cgview.
 const TAKEN_LABELS: [&str; 3] = ["cgroup", "le", "quantile"];
 
-/// Words that a linter reads as a unit other than the base one, or as a type.
-const REFUSED: &str = "s ms us ns sec b kb mb gb tb pb m h d minutes hours days weeks bits \
+/// Words that promtool takes for a type or for a unit that is not a base unit.
+const REJECTED: &str = "s ms us ns sec b kb mb gb tb pb m h d minutes hours days weeks bits \
     kelvins fahrenheit rankine inches yards miles calories pounds ounces \
     counter gauge histogram summary";
 
-/// Units that a linter refuses with a prefix, as in `milliseconds`.
+/// Units that promtool rejects if they have one of [`PREFIXES`], as in `milliseconds`.
 const PREFIXED: &str = "amperes bytes celsius grams joules kelvin meters metres moles seconds \
     volts minutes hours days weeks bits inches yards miles calories pounds ounces";
 
-/// Those prefixes.
 const PREFIXES: &str = "pico nano micro milli centi deci deca hecto kilo kibi mega mibi giga \
     gibi tera tebi peta pebi";
 
-/// Names every field of a record; no name is given twice.
+/// The metric of each field of a record, with unique names.
 pub(super) fn metrics(view: &str, record: &Record) -> Vec<Metric> {
     let mut names = HashSet::new();
     let mut labels: HashSet<_> = TAKEN_LABELS.map(str::to_owned).into();
@@ -69,9 +68,9 @@ fn metric(
     };
     let name = match kind {
         Type::Label => label.clone(),
-        Type::Counter => unique(&family_stem(view, field, kind), "_total", names),
-        Type::Info => unique(&family_stem(view, field, kind), "_info", names),
-        Type::Gauge | Type::Histogram => unique(&family_stem(view, field, kind), "", names),
+        Type::Counter => unique(&metric_stem(view, field, kind), "_total", names),
+        Type::Info => unique(&metric_stem(view, field, kind), "_info", names),
+        Type::Gauge | Type::Histogram => unique(&metric_stem(view, field, kind), "", names),
     };
     let help = if field.help.is_empty() {
         format!("Field {} of the view {view}.", field.name)
@@ -88,15 +87,15 @@ fn metric(
 
 fn kind(field: &Field) -> Type {
     match (field.meaning, field.kind) {
-        (Meaning::Key, _) => Type::Label,
-        (_, Kind::Text(_)) => Type::Info,
+        (Meaning::Label, _) => Type::Label,
+        (_, Kind::String(_)) => Type::Info,
         (_, Kind::Histogram { .. }) => Type::Histogram,
         (Meaning::Counter, _) => Type::Counter,
         (Meaning::Gauge, _) => Type::Gauge,
     }
 }
 
-/// The base unit of a field's samples.
+/// The unit of samples in Prometheus.
 pub(super) fn base_unit(unit: Unit) -> Option<&'static str> {
     match unit {
         Unit::None => None,
@@ -105,18 +104,22 @@ pub(super) fn base_unit(unit: Unit) -> Option<&'static str> {
     }
 }
 
-/// A family's name without the ending that its type asks for.
-fn family_stem(view: &str, field: &Field, kind: Type) -> String {
+/// The name of a metric without `_total` or `_info`.
+fn metric_stem(view: &str, field: &Field, kind: Type) -> String {
     let mut words = vec!["cgview".to_owned()];
-    words.extend(snake_words(view).chain(snake_words(&field.name)).map(tame));
+    words.extend(
+        snake_words(view)
+            .chain(snake_words(&field.name))
+            .map(accepted),
+    );
     while words.last().is_some_and(|word| word == "total") {
         words.pop();
     }
     let is_new = |unit: &&str| kind != Type::Info && words.last().is_none_or(|word| word != unit);
     let unit = base_unit(field.unit).filter(is_new);
     words.extend(unit.map(str::to_owned));
-    let is_taken = |word: &String| HISTOGRAM_ENDS.contains(&word.as_str());
-    if kind != Type::Counter && words.last().is_some_and(is_taken) {
+    let is_histogram_end = |word: &String| HISTOGRAM_ENDS.contains(&word.as_str());
+    if kind != Type::Counter && words.last().is_some_and(is_histogram_end) {
         words.push("value".to_owned());
     }
     words.join("_")
@@ -130,13 +133,14 @@ fn label_stem(name: &str) -> String {
     words.join("_")
 }
 
-/// The words of a name in lower case: broken at all but letters and digits, and in `camelCase`.
+/// The words of a name in lower case. All characters but letters and digits separate words, and so
+/// does `camelCase`.
 fn snake_words(name: &str) -> impl Iterator<Item = String> {
-    let mut broken = String::new();
+    let mut separated = String::new();
     let mut was_lower = false;
     for char in name.chars() {
         if was_lower && char.is_ascii_uppercase() {
-            broken.push('_');
+            separated.push('_');
         }
         was_lower = char.is_ascii_lowercase();
         let kept = if char.is_ascii_alphanumeric() {
@@ -144,26 +148,26 @@ fn snake_words(name: &str) -> impl Iterator<Item = String> {
         } else {
             '_'
         };
-        broken.push(kept.to_ascii_lowercase());
+        separated.push(kept.to_ascii_lowercase());
     }
-    let words: Vec<_> = broken.split('_').map(str::to_owned).collect();
+    let words: Vec<_> = separated.split('_').map(str::to_owned).collect();
     words.into_iter().filter(|word| !word.is_empty())
 }
 
-/// A word that no linter takes for a unit or a type.
-fn tame(word: String) -> String {
+/// Appends `value` to a word that promtool rejects.
+fn accepted(word: String) -> String {
     let is_prefixed = |prefix: &str| {
         let rest = word.strip_prefix(prefix);
         rest.is_some_and(|rest| PREFIXED.split(' ').any(|unit| unit == rest))
     };
-    let is_refused = REFUSED.split(' ').any(|refused| refused == word);
-    if is_refused || PREFIXES.split(' ').any(is_prefixed) {
+    let is_rejected = REJECTED.split(' ').any(|rejected| rejected == word);
+    if is_rejected || PREFIXES.split(' ').any(is_prefixed) {
         return word + "value";
     }
     word
 }
 
-/// `stem` and `end`, with a number between them if that is taken.
+/// `stem` and `end`, with a number between them if another field has that name.
 fn unique(stem: &str, end: &str, taken: &mut HashSet<String>) -> String {
     let mut name = format!("{stem}{end}");
     let mut number = 2;

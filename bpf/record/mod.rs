@@ -1,23 +1,30 @@
-//! Renderings of record views: pure functions from the bytes of records to the bytes of files.
+//! What a record is and how it is shown: pure functions from the bytes of records to the bytes of
+//! files. No I/O and no libbpf: the caller supplies records and paths.
 //!
-//! A [`Plan`] checks a view's layout and forms all names, once. After that every function takes
-//! the plan and records of just that length, and appends to a buffer of the caller's; it fails
-//! only where a record has another length. Reading records and paths is left to others.
+//! A [`Plan`] checks the layout of a view's record and prepares all names once. Each rendering
+//! takes a plan and records, and appends to a buffer. It fails only if a record has a wrong length.
 //!
-//! [`text`] and [`json`] render one cgroup, [`table`], [`tree_json`] and [`prometheus`] many,
-//! [`schema`] and [`help`] tell what all of these hold.
+//! [`text`] and [`json`] render one cgroup; [`table`], [`tree_json`] and [`prometheus`] render a
+//! subtree; [`schema`] and [`help`] describe the view.
 
+// The layout and its preparation.
 mod check;
-mod column;
 mod error;
+mod layout;
+mod plan;
+
+// Names of fields.
+mod column;
+mod metric_name;
+
+// Values: read from a record, written as characters.
 mod escape;
 mod field;
 mod histogram;
-mod json;
-mod layout;
-mod metric_name;
 mod number;
-mod plan;
+
+// Renderings.
+mod json;
 mod prometheus;
 mod schema;
 mod table;
@@ -29,20 +36,23 @@ mod fuzz;
 mod sample;
 
 pub use error::Error;
-pub use escape::word;
-pub use json::{json, tree_json};
 pub use layout::{Field, Kind, Meaning, Record, Scale, Unit};
 pub use plan::Plan;
+
+pub use json::{json, tree_json};
 pub use prometheus::prometheus;
 pub use schema::{help, schema};
 pub use table::table;
 pub use text::text;
 
-/// What one cgroup gave: rows of a subtree come in pre-order.
+pub use escape::word;
+
+/// What a view wrote for one cgroup. Renderings of a subtree keep the order of their input.
 #[derive(Debug, Clone, Copy)]
 pub struct CgroupRecords<'a> {
-    /// The path below the directory asked, `a/b`; the directory itself is `.`. Any bytes, never empty.
+    /// The path relative to the directory that is read (`a/b`), or `.` for that directory. Any
+    /// bytes; not empty.
     pub path: &'a [u8],
-    /// The record, or any number of them, one behind the other, if it has key fields.
+    /// One record, or any number of consecutive rows if the record has label fields.
     pub record: &'a [u8],
 }

@@ -1,66 +1,87 @@
-//! Numbers as decimal digits, without an allocation.
+//! Writes numbers as decimal digits, without an allocation.
+//!
+//! The `fill_*` functions write at the end of a buffer and return the part before it, so that they
+//! can be chained from right to left. A buffer that is too short loses leading characters.
 
-/// "00", "01", ... "99": two digits a division.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut n = 0;
-    while n < 100 {
-        pairs[n] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
-        n += 1;
-    }
-    pairs
-};
+/// "00", "01" to "99": one division yields two digits.
+const PAIRS: &[[u8; 2]] =
+    b"00010203040506070809101112131415161718192021222324252627282930313233343536373839\
+    40414243444546474849505152535455565758596061626364656667686970717273747576777879\
+    8081828384858687888990919293949596979899"
+        .as_chunks()
+        .0;
 
-/// More than any number here takes: 20 digits, a point, a sign.
-const LONGEST: usize = 32;
+/// 20 digits, a point, two decimals and a sign fit.
+const MAX_NUMBER_BYTES: usize = 32;
 
-/// Integers up to this one survive a double, which is what jq and JavaScript read them into.
+/// A double holds every integer up to this one. jq and JavaScript read numbers as doubles.
 const MAX_EXACT_DOUBLE: u64 = 1 << 53;
 
-/// Writes digits so that they end before `end`; returns where they start.
+/// Writes `bytes`.
+pub(super) fn fill_bytes<'a>(buffer: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
+    let start = buffer.len().checked_sub(bytes.len());
+    let Some((free, end)) = start.and_then(|start| buffer.split_at_mut_checked(start)) else {
+        return &mut [];
+    };
+    end.copy_from_slice(bytes);
+    free
+}
+
+/// Writes an integer.
 #[inline]
-pub(super) fn digits_before(buffer: &mut [u8], end: usize, mut value: u64) -> usize {
-    let mut at = end;
-    // Four at a time: each division waits for the one before.
+pub(super) fn fill_unsigned(mut buffer: &mut [u8], mut value: u64) -> &mut [u8] {
+    // Four digits a step, because each division waits for the one before.
     while value >= 10_000 {
-        at -= 4;
-        let four = (value % 10_000) as usize;
+        let Some((free, four)) = buffer.split_last_chunk_mut::<4>() else {
+            return &mut [];
+        };
+        let low = (value % 10_000) as usize;
         value /= 10_000;
-        let cell = &mut buffer[at..at + 4];
-        cell[..2].copy_from_slice(&PAIRS[four / 100]);
-        cell[2..].copy_from_slice(&PAIRS[four % 100]);
+        let ([a, b], [c, d]) = (pair(low / 100), pair(low % 100));
+        *four = [a, b, c, d];
+        buffer = free;
     }
     let mut value = value as usize;
     if value >= 100 {
-        at -= 2;
-        buffer[at..at + 2].copy_from_slice(&PAIRS[value % 100]);
+        buffer = fill_pair(buffer, value % 100);
         value /= 100;
     }
     if value >= 10 {
-        at -= 2;
-        buffer[at..at + 2].copy_from_slice(&PAIRS[value]);
-    } else {
-        at -= 1;
-        buffer[at] = b'0' + value as u8;
+        return fill_pair(buffer, value);
     }
-    at
+    let Some((one, free)) = buffer.split_last_mut() else {
+        return &mut [];
+    };
+    *one = b'0' + value as u8;
+    free
 }
 
-/// Like [`digits_before`], with a sign where there is one.
-pub(super) fn signed_before(buffer: &mut [u8], end: usize, value: i64) -> usize {
-    let at = digits_before(buffer, end, value.unsigned_abs());
-    if value >= 0 {
-        return at;
-    }
-    buffer[at - 1] = b'-';
-    at - 1
+/// Writes an integer and a sign if it is negative.
+pub(super) fn fill_signed(buffer: &mut [u8], value: i64) -> &mut [u8] {
+    let free = fill_unsigned(buffer, value.unsigned_abs());
+    let sign: &[u8] = if value < 0 { b"-" } else { b"" };
+    fill_bytes(free, sign)
 }
 
-/// Like [`digits_before`], with a point and two more digits.
-pub(super) fn hundredths_before(buffer: &mut [u8], end: usize, whole: u64, part: u8) -> usize {
-    buffer[end - 3] = b'.';
-    buffer[end - 2..end].copy_from_slice(&PAIRS[usize::from(part % 100)]);
-    digits_before(buffer, end - 3, whole)
+/// Writes a decimal with two decimals, which are `hundredths` modulo 100.
+pub(super) fn fill_hundredths(buffer: &mut [u8], whole: u64, hundredths: u8) -> &mut [u8] {
+    let free = fill_pair(buffer, usize::from(hundredths % 100));
+    fill_unsigned(fill_bytes(free, b"."), whole)
+}
+
+#[inline]
+fn fill_pair(buffer: &mut [u8], below_100: usize) -> &mut [u8] {
+    let Some((free, two)) = buffer.split_last_chunk_mut() else {
+        return &mut [];
+    };
+    *two = pair(below_100);
+    free
+}
+
+/// The two digits of a number below 100.
+#[inline]
+fn pair(below_100: usize) -> [u8; 2] {
+    PAIRS.get(below_100).copied().unwrap_or_default()
 }
 
 /// How many digits a number has.
@@ -71,42 +92,45 @@ pub(super) fn digits(value: u64) -> usize {
 /// Appends an integer.
 #[inline]
 pub(super) fn push_unsigned(out: &mut Vec<u8>, value: u64) {
-    let mut buffer = [0; LONGEST];
-    let at = digits_before(&mut buffer, LONGEST, value);
-    out.extend_from_slice(&buffer[at..]);
+    push(out, |buffer| fill_unsigned(buffer, value));
 }
 
-/// Appends an integer with its sign.
+/// Appends an integer and a sign if it is negative.
 pub(super) fn push_signed(out: &mut Vec<u8>, value: i64) {
-    let mut buffer = [0; LONGEST];
-    let at = signed_before(&mut buffer, LONGEST, value);
-    out.extend_from_slice(&buffer[at..]);
+    push(out, |buffer| fill_signed(buffer, value));
 }
 
-/// Appends a decimal with two digits.
+/// Appends a decimal with two decimals, which are `hundredths` modulo 100.
 pub(super) fn push_hundredths(out: &mut Vec<u8>, whole: u64, hundredths: u8) {
-    let mut buffer = [0; LONGEST];
-    let at = hundredths_before(&mut buffer, LONGEST, whole, hundredths);
-    out.extend_from_slice(&buffer[at..]);
+    push(out, |buffer| fill_hundredths(buffer, whole, hundredths));
 }
 
-/// Appends `value / 10^DECIMALS` exactly, in as few digits as that takes.
-pub(super) fn push_fraction<const DECIMALS: u32>(out: &mut Vec<u8>, value: u64) {
-    let one = const { 10u64.pow(DECIMALS) };
+#[inline]
+fn push(out: &mut Vec<u8>, fill: impl FnOnce(&mut [u8]) -> &mut [u8]) {
+    let mut buffer = [0; MAX_NUMBER_BYTES];
+    let start = fill(&mut buffer).len();
+    out.extend_from_slice(buffer.get(start..).unwrap_or_default());
+}
+
+/// Appends `value / 10^DECIMALS` exactly, without trailing zeros.
+pub(super) fn push_fraction<const DECIMALS: usize>(out: &mut Vec<u8>, value: u64) {
+    let one = const { 10u64.pow(DECIMALS as u32) };
     let (whole, part) = (value / one, value % one);
     if part == 0 {
         return push_unsigned(out, whole);
     }
-    let mut buffer = [b'0'; LONGEST];
-    digits_before(&mut buffer, LONGEST, part);
-    let zeros = buffer.iter().rev().take_while(|b| **b == b'0').count();
-    let point = LONGEST - DECIMALS as usize - 1;
-    buffer[point] = b'.';
-    let at = digits_before(&mut buffer, point, whole);
-    out.extend_from_slice(&buffer[at..LONGEST - zeros]);
+    let mut buffer = [b'0'; MAX_NUMBER_BYTES];
+    let Some((before, decimals)) = buffer.split_last_chunk_mut::<DECIMALS>() else {
+        return;
+    };
+    fill_unsigned(decimals, part);
+    let zeros = decimals.iter().rev().take_while(|b| **b == b'0').count();
+    let start = fill_unsigned(fill_bytes(before, b"."), whole).len();
+    let number = buffer.get(start..MAX_NUMBER_BYTES - zeros);
+    out.extend_from_slice(number.unwrap_or_default());
 }
 
-/// Runs `push`, in quotes where the number would not survive a double.
+/// Runs `push`, between quotes if a double cannot hold an integer of this size.
 pub(super) fn quote_if_large(out: &mut Vec<u8>, size: u64, push: impl FnOnce(&mut Vec<u8>)) {
     if size <= MAX_EXACT_DOUBLE {
         return push(out);
@@ -120,54 +144,71 @@ pub(super) fn quote_if_large(out: &mut Vec<u8>, size: u64, push: impl FnOnce(&mu
 mod tests {
     use super::*;
 
-    fn text(push: impl FnOnce(&mut Vec<u8>)) -> String {
+    fn written(push: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
         push(&mut out);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn integers_are_what_std_writes() {
+    fn integers_are_written_as_std_writes_them() {
         let mut value = 1u64;
         for _ in 0..64 {
             for near in [value - 1, value, value.wrapping_add(1)] {
-                assert_eq!(text(|out| push_unsigned(out, near)), near.to_string());
+                assert_eq!(written(|out| push_unsigned(out, near)), near.to_string());
                 assert_eq!(digits(near), near.to_string().len());
                 let signed = near.cast_signed();
-                assert_eq!(text(|out| push_signed(out, signed)), signed.to_string());
+                assert_eq!(written(|out| push_signed(out, signed)), signed.to_string());
             }
             value = value.wrapping_mul(3);
         }
-        assert_eq!(text(|out| push_signed(out, i64::MIN)), i64::MIN.to_string());
         assert_eq!(
-            text(|out| push_unsigned(out, u64::MAX)),
+            written(|out| push_signed(out, i64::MIN)),
+            i64::MIN.to_string()
+        );
+        assert_eq!(
+            written(|out| push_unsigned(out, u64::MAX)),
             u64::MAX.to_string()
         );
     }
 
     #[test]
     fn hundredths_keep_both_digits() {
-        assert_eq!(text(|out| push_hundredths(out, 0, 0)), "0.00");
-        assert_eq!(text(|out| push_hundredths(out, 12, 5)), "12.05");
-        let largest = text(|out| push_hundredths(out, u64::MAX, 99));
+        assert_eq!(written(|out| push_hundredths(out, 0, 0)), "0.00");
+        assert_eq!(written(|out| push_hundredths(out, 12, 5)), "12.05");
+        let largest = written(|out| push_hundredths(out, u64::MAX, 99));
         assert_eq!(largest, "18446744073709551615.99");
     }
 
     #[test]
     fn fractions_are_exact_and_short() {
-        assert_eq!(text(|out| push_fraction::<9>(out, 0)), "0");
-        assert_eq!(text(|out| push_fraction::<9>(out, 1)), "0.000000001");
-        assert_eq!(text(|out| push_fraction::<9>(out, 1_500_000_000)), "1.5");
-        assert_eq!(text(|out| push_fraction::<6>(out, 10)), "0.00001");
-        assert_eq!(text(|out| push_fraction::<6>(out, 7_000_000)), "7");
-        assert_eq!(text(|out| push_fraction::<3>(out, 1024)), "1.024");
-        let largest = text(|out| push_fraction::<9>(out, u64::MAX));
+        assert_eq!(written(|out| push_fraction::<9>(out, 0)), "0");
+        assert_eq!(written(|out| push_fraction::<9>(out, 1)), "0.000000001");
+        assert_eq!(written(|out| push_fraction::<9>(out, 1_500_000_000)), "1.5");
+        assert_eq!(written(|out| push_fraction::<6>(out, 10)), "0.00001");
+        assert_eq!(written(|out| push_fraction::<6>(out, 7_000_000)), "7");
+        assert_eq!(written(|out| push_fraction::<3>(out, 1024)), "1.024");
+        let largest = written(|out| push_fraction::<9>(out, u64::MAX));
         assert_eq!(largest, "18446744073.709551615");
     }
 
     #[test]
-    fn only_what_a_double_cannot_hold_is_quoted() {
-        let json = |value| text(|out| quote_if_large(out, value, |out| push_unsigned(out, value)));
+    fn a_short_buffer_loses_leading_characters() {
+        let mut buffer = *b"....";
+        assert!(fill_unsigned(&mut buffer, 1_234_567).is_empty());
+        assert_eq!(&buffer, b"4567");
+        assert!(fill_signed(&mut buffer, -1234).is_empty());
+        assert_eq!(&buffer, b"1234");
+        assert!(fill_hundredths(&mut buffer, 98, 76).is_empty());
+        assert_eq!(buffer[1..], *b".76");
+        assert_eq!(fill_bytes(&mut buffer, b"ab").len(), 2);
+        assert!(fill_bytes(&mut buffer, b"abcde").is_empty());
+    }
+
+    #[test]
+    fn only_integers_that_a_double_cannot_hold_are_quoted() {
+        let json =
+            |value| written(|out| quote_if_large(out, value, |out| push_unsigned(out, value)));
         assert_eq!(json(1 << 53), "9007199254740992");
         assert_eq!(json((1 << 53) + 1), "\"9007199254740993\"");
     }

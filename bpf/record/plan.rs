@@ -1,71 +1,85 @@
-//! A layout made ready: checked, and every name that a rendering writes formed once.
+//! A layout made ready for rendering: checked, and all names prepared.
 
 use std::slice::ChunksExact;
 
 use super::column::{self, STATS, Stat};
-use super::field::{Integer, Text, Value};
+use super::field::{Integer, StringField, Value};
 use super::histogram::{Histogram, Summary};
+use super::layout::{Field, Kind, Meaning, Record, Unit};
 use super::{CgroupRecords, Error, check, metric_name};
-use crate::bpf::record::layout::{Field, Kind, Meaning, Record, Unit};
 
-/// A record view that is ready to be rendered: its layout is sound, and its names are formed.
+/// A record view that is ready for rendering. Make it once and use it for every read.
 #[derive(Debug)]
 pub struct Plan {
     pub(super) view: String,
     pub(super) help: String,
     pub(super) record: Record,
-    /// One cgroup has any number of rows, told apart by key fields.
-    pub(super) keyed: bool,
-    /// In the order of the struct; a histogram is [`STATS`] columns.
+    /// The record has label fields: a cgroup has any number of rows.
+    pub(super) has_rows: bool,
+    /// In the order of the struct. A histogram has a column for each of [`STATS`].
     pub(super) columns: Vec<Column>,
-    /// As the fields of the record.
+    /// One for each field, in the order of the struct.
     pub(super) members: Vec<Member>,
+    /// One for each histogram, in the order of the struct.
     pub(super) histograms: Vec<Histogram>,
-    /// As the fields of the record.
+    /// One for each field, in the order of the struct.
     pub(super) metrics: Vec<metric_name::Metric>,
 }
 
-/// One value of a row in the text and in the table.
+/// A column of the table; also a line or a `KEY=VALUE` of the text.
 #[derive(Debug)]
 pub(super) struct Column {
-    pub(super) key: String,
-    pub(super) is_key: bool,
+    pub(super) name: String,
+    pub(super) is_label: bool,
     pub(super) cell: Cell,
 }
 
-/// Where a column's value comes from.
+/// The value of a column in a record.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Cell {
-    /// An integer, shown in thousandths if it is in nanoseconds.
-    Integer(Integer, Unit),
-    Text(Text),
-    /// One number of the histogram of that index.
-    Stat(usize, Stat),
+    Integer(Integer),
+    String(StringField),
+    /// A number of the histogram with this index in [`Plan::histograms`].
+    Stat {
+        histogram: usize,
+        stat: Stat,
+        unit: Unit,
+    },
 }
 
-/// One member of a JSON object.
+/// A member of a JSON object; also a metric of Prometheus.
 #[derive(Debug)]
 pub(super) struct Member {
     /// `,"name":`
     pub(super) prefix: Vec<u8>,
-    /// The field's first column.
-    pub(super) column: usize,
-    /// Of a histogram, `"name":` of each of its [`STATS`].
-    pub(super) stats: Vec<Vec<u8>>,
+    pub(super) is_label: bool,
+    pub(super) source: Source,
+}
+
+/// The value of a field in a record.
+#[derive(Debug)]
+pub(super) enum Source {
+    Integer(Integer),
+    String(StringField),
+    Histogram {
+        histogram: Histogram,
+        /// `"name":` for each of [`STATS`].
+        stat_prefixes: Vec<Vec<u8>>,
+    },
 }
 
 impl Plan {
-    /// Checks the layout of the view's record and forms the names of its renderings.
+    /// Checks the layout of a view's record and prepares the names in its renderings.
     ///
     /// # Errors
-    /// [`Error::Record`] or [`Error::Field`] where the layout cannot be trusted.
+    /// [`Error::Record`] or [`Error::Field`] if the layout is not usable.
     pub fn new(view: &str, help: &str, record: &Record) -> Result<Self, Error> {
         check::check(record)?;
         let mut plan = Plan {
             view: view.to_owned(),
             help: help.to_owned(),
             record: record.clone(),
-            keyed: record.fields.iter().any(|f| f.meaning == Meaning::Key),
+            has_rows: record.fields.iter().any(|f| f.meaning == Meaning::Label),
             columns: Vec::new(),
             members: Vec::new(),
             histograms: Vec::new(),
@@ -78,59 +92,45 @@ impl Plan {
     }
 
     fn add(&mut self, field: &Field) {
-        self.members.push(Member {
-            prefix: format!(",\"{}\":", column::own(field)).into_bytes(),
-            column: self.columns.len(),
-            stats: stat_prefixes(field),
-        });
-        let cells = self.cells(field);
-        for (key, cell) in column::flat(field).into_iter().zip(cells) {
+        let is_label = field.meaning == Meaning::Label;
+        let source = source(field);
+        let cells = match source {
+            Source::Integer(integer) => vec![Cell::Integer(integer)],
+            Source::String(string) => vec![Cell::String(string)],
+            Source::Histogram { histogram, .. } => self.add_histogram(histogram),
+        };
+        for (name, cell) in column::names(field).into_iter().zip(cells) {
             self.columns.push(Column {
-                key,
-                is_key: field.meaning == Meaning::Key,
+                name,
+                is_label,
                 cell,
             });
         }
+        self.members.push(Member {
+            prefix: format!(",\"{}\":", column::json_key(field)).into_bytes(),
+            is_label,
+            source,
+        });
     }
 
-    fn cells(&mut self, field: &Field) -> Vec<Cell> {
-        let (offset_bytes, absent_if_ones) = (field.offset_bytes, field.absent_if_ones);
-        match field.kind {
-            Kind::Unsigned(size_bytes) | Kind::Signed(size_bytes) => {
-                let integer = Integer {
-                    offset_bytes,
-                    size_bytes,
-                    signed: matches!(field.kind, Kind::Signed(_)),
-                    absent_if_ones,
-                };
-                vec![Cell::Integer(integer, field.unit)]
-            }
-            Kind::Text(size_bytes) => vec![Cell::Text(Text {
-                offset_bytes,
-                size_bytes,
-                absent_if_ones,
-            })],
-            Kind::Histogram { scale, slots } => {
-                let index = self.histograms.len();
-                self.histograms.push(Histogram {
-                    offset_bytes,
-                    scale,
-                    slots,
-                    unit: field.unit,
-                    absent_if_ones,
-                });
-                STATS.map(|stat| Cell::Stat(index, stat)).to_vec()
-            }
-        }
+    fn add_histogram(&mut self, histogram: Histogram) -> Vec<Cell> {
+        let (index, unit) = (self.histograms.len(), histogram.unit);
+        self.histograms.push(histogram);
+        let cell = |stat| Cell::Stat {
+            histogram: index,
+            stat,
+            unit,
+        };
+        STATS.map(cell).to_vec()
     }
 
-    /// Whether these bytes are one cgroup's record, or its rows if the record has key fields.
+    /// Checks that bytes are one record, or whole rows if the record has label fields.
     ///
     /// # Errors
-    /// [`Error::Length`] or [`Error::Rows`] where the bytes are not what the layout says.
+    /// [`Error::Length`] or [`Error::Rows`] if they are not.
     pub fn fits(&self, bytes: &[u8]) -> Result<(), Error> {
         let (size_bytes, found_bytes) = (self.record.size_bytes, bytes.len());
-        if !self.keyed && found_bytes != size_bytes {
+        if !self.has_rows && found_bytes != size_bytes {
             return Err(Error::Length {
                 expected_bytes: size_bytes,
                 found_bytes,
@@ -145,22 +145,22 @@ impl Plan {
         Ok(())
     }
 
-    /// Checks all rows, and says how many records they hold.
-    pub(super) fn fit_all(&self, rows: &[CgroupRecords<'_>]) -> Result<usize, Error> {
+    /// Checks the bytes of all cgroups with [`Plan::fits`]; returns how many records they have.
+    pub(super) fn count_records(&self, cgroups: &[CgroupRecords<'_>]) -> Result<usize, Error> {
         let mut records = 0;
-        for row in rows {
-            self.fits(row.record)?;
-            records += row.record.len() / self.record.size_bytes;
+        for cgroup in cgroups {
+            self.fits(cgroup.record)?;
+            records += cgroup.record.len() / self.record.size_bytes;
         }
         Ok(records)
     }
 
-    /// The records of one cgroup: just one unless there are key fields.
+    /// The record of a cgroup, or its rows.
     pub(super) fn records<'a>(&self, bytes: &'a [u8]) -> ChunksExact<'a, u8> {
         bytes.chunks_exact(self.record.size_bytes)
     }
 
-    /// Every histogram of a record in a few numbers.
+    /// The summary of each histogram of a record.
     pub(super) fn summaries<'a>(&'a self, record: &'a [u8]) -> impl Iterator<Item = Summary> + 'a {
         self.histograms.iter().map(|one| one.summary(record))
     }
@@ -174,19 +174,51 @@ impl Plan {
         summaries: &[Summary],
     ) -> Value<'a> {
         match column.cell {
-            Cell::Integer(integer, Unit::Nanoseconds) => integer.read(record).thousandth(),
-            Cell::Integer(integer, _) => integer.read(record),
-            Cell::Text(text) => text.read(record),
-            Cell::Stat(index, stat) => summaries[index].value(stat, self.histograms[index].unit),
+            Cell::Integer(integer) => integer.read_shown(record),
+            Cell::String(string) => string.read(record),
+            Cell::Stat {
+                histogram,
+                stat,
+                unit,
+            } => summaries
+                .get(histogram)
+                .map_or(Value::Absent, |summary| summary.value(stat, unit)),
         }
     }
 }
 
-fn stat_prefixes(field: &Field) -> Vec<Vec<u8>> {
-    let prefix = |stat: &Stat| format!("\"{}\":", stat.key(field.unit)).into_bytes();
+fn source(field: &Field) -> Source {
+    let Field {
+        offset_bytes,
+        unit,
+        absent_if_ones,
+        ..
+    } = *field;
     match field.kind {
-        Kind::Histogram { .. } => STATS.iter().map(prefix).collect(),
-        Kind::Unsigned(_) | Kind::Signed(_) | Kind::Text(_) => Vec::new(),
+        Kind::Unsigned(size_bytes) | Kind::Signed(size_bytes) => Source::Integer(Integer {
+            offset_bytes,
+            size_bytes,
+            signed: matches!(field.kind, Kind::Signed(_)),
+            unit,
+            absent_if_ones,
+        }),
+        Kind::String(size_bytes) => Source::String(StringField {
+            offset_bytes,
+            size_bytes,
+            absent_if_ones,
+        }),
+        Kind::Histogram { scale, slots } => Source::Histogram {
+            histogram: Histogram {
+                offset_bytes,
+                scale,
+                slots,
+                unit,
+                absent_if_ones,
+            },
+            stat_prefixes: STATS
+                .map(|stat| format!("\"{}\":", stat.key(unit)).into_bytes())
+                .to_vec(),
+        },
     }
 }
 
@@ -196,32 +228,33 @@ mod tests {
     use crate::bpf::record::sample::{field, record};
 
     #[test]
-    fn a_record_without_keys_is_exactly_one() {
+    fn without_label_fields_there_is_exactly_one_record() {
         let record = record(16, vec![field("a", 0, Kind::Unsigned(8))]);
         let plan = Plan::new("v", "", &record).unwrap();
         assert!(plan.fits(&[0; 16]).is_ok());
         for found in [0, 15, 17, 32] {
             let error = plan.fits(&vec![0; found]).unwrap_err();
-            let expected = format!("a record of 16 bytes expected, found {found} bytes");
+            let expected =
+                format!("the program must write one record of 16 bytes, but wrote {found} bytes");
             assert_eq!(error.to_string(), expected);
         }
     }
 
     #[test]
-    fn a_record_with_keys_is_any_number_of_rows() {
-        let mut key = field("cpu", 0, Kind::Unsigned(4));
-        key.meaning = Meaning::Key;
-        let plan = Plan::new("v", "", &record(16, vec![key])).unwrap();
+    fn with_label_fields_there_is_any_number_of_rows() {
+        let mut cpu = field("cpu", 0, Kind::Unsigned(4));
+        cpu.meaning = Meaning::Label;
+        let plan = Plan::new("v", "", &record(16, vec![cpu])).unwrap();
         for found in [0, 16, 48] {
             assert!(plan.fits(&vec![0; found]).is_ok());
         }
         let error = plan.fits(&[0; 17]).unwrap_err();
-        let expected = "whole rows of 16 bytes expected, found 17 bytes";
+        let expected = "the program must write whole rows of 16 bytes, but wrote 17 bytes";
         assert_eq!(error.to_string(), expected);
     }
 
     #[test]
-    fn an_unsound_layout_makes_no_plan() {
+    fn a_layout_that_is_not_usable_makes_no_plan() {
         let record = record(4, vec![field("a", 0, Kind::Unsigned(8))]);
         let error = Plan::new("v", "", &record).unwrap_err();
         let expected = "unusable record field \"a\": it reaches beyond the record";

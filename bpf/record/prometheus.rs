@@ -1,39 +1,44 @@
-//! Prometheus' text format 0.0.4: one family after the other, HELP and TYPE once each, base
-//! units, no timestamps. Labels are `cgroup`, the path from the root (`/`, `/a/b`), and the key
-//! fields. A text field is the label of a gauge `..._info` that is 1. Absent values have no line.
+//! Prometheus' text format 0.0.4: each metric once, with HELP, TYPE and all samples, in base units,
+//! without timestamps. Labels are `cgroup`, the path from the root (`/`, `/a/b`), and the label
+//! fields. A string is a label of a gauge `..._info` that is 1. An absent value has no sample.
 
 use std::collections::HashSet;
 
 use super::escape;
-use super::field::{Integer, Text, Value};
+use super::field::{Integer, StringField, Value};
 use super::histogram::Histogram;
+use super::layout::Unit;
 use super::metric_name::{Metric, Type};
 use super::number::{push_fraction, push_signed, push_unsigned};
-use super::plan::{Cell, Plan};
+use super::plan::{Plan, Source};
 use super::{CgroupRecords, Error};
-use crate::bpf::record::layout::Unit;
 
-/// The longest number that a line ends with, roughly, to size the buffer by.
+/// Room for the number at the end of a line: most numbers are shorter.
 const NUMBER_BYTES: usize = 22;
 
-/// Appends every family of the view with the samples of all rows, whose paths are those below the
-/// root of the mount. Where two rows of a cgroup have the same keys, only the first is shown: one
-/// sample told twice would have the whole scrape refused.
+/// Appends every metric of the view with the samples of all cgroups. Paths are relative to the root
+/// of the mount. If rows of a cgroup have equal labels, only the first is shown, because Prometheus
+/// rejects a scrape with duplicate samples.
 ///
 /// # Errors
-/// [`Error::Length`] or [`Error::Rows`], and `out` is as it was, if one row is no such record.
-pub fn prometheus(plan: &Plan, rows: &[CgroupRecords<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
-    let records = plan.fit_all(rows)?;
-    let samples = Samples::new(plan, rows, records);
+/// [`Error::Length`] or [`Error::Rows`] if the bytes of a cgroup do not fit the layout; `out` is
+/// unchanged.
+pub fn prometheus(
+    plan: &Plan,
+    cgroups: &[CgroupRecords<'_>],
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let records = plan.count_records(cgroups)?;
+    let samples = Samples::new(plan, cgroups, records);
     for (member, metric) in plan.members.iter().zip(&plan.metrics) {
-        if metric.kind == Type::Label {
+        if member.is_label {
             continue;
         }
         header(metric, out);
-        match plan.columns[member.column].cell {
-            Cell::Stat(index, _) => samples.histogram(metric, &plan.histograms[index], out),
-            Cell::Text(text) => samples.texts(metric, text, out),
-            Cell::Integer(integer, unit) => samples.numbers(metric, integer, unit, out),
+        match &member.source {
+            Source::Integer(integer) => samples.integers(metric, *integer, out),
+            Source::String(string) => samples.strings(metric, *string, out),
+            Source::Histogram { histogram, .. } => samples.histogram(metric, histogram, out),
         }
     }
     Ok(())
@@ -56,29 +61,32 @@ fn header(metric: &Metric, out: &mut Vec<u8>) {
     out.extend_from_slice(kind);
 }
 
-/// Every record with its labels, which are the same in each family.
+/// Every record with its labels, which are the same for each metric.
 struct Samples<'a> {
-    /// `cgroup="/a"} ` of all records, one behind the other.
+    /// `cgroup="/a"} ` of all records, concatenated.
     labels: Vec<u8>,
-    /// Where a record's labels end, and the record.
+    /// The end of each record's labels, and the record.
     records: Vec<(usize, &'a [u8])>,
 }
 
 impl<'a> Samples<'a> {
-    fn new(plan: &Plan, rows: &[CgroupRecords<'a>], count: usize) -> Self {
+    fn new(plan: &Plan, cgroups: &[CgroupRecords<'a>], count: usize) -> Self {
         let mut samples = Samples {
             labels: Vec::with_capacity(64 * count),
             records: Vec::with_capacity(count),
         };
         let mut seen = HashSet::new();
-        for row in rows {
+        for cgroup in cgroups {
             seen.clear();
-            for record in plan.records(row.record) {
+            for record in plan.records(cgroup.record) {
                 let start = samples.labels.len();
-                push_labels(plan, row.path, record, &mut samples.labels);
-                if plan.keyed && !seen.insert(samples.labels[start..].to_vec()) {
-                    samples.labels.truncate(start);
-                    continue;
+                push_labels(plan, cgroup.path, record, &mut samples.labels);
+                if plan.has_rows {
+                    let labels = samples.labels.get(start..).unwrap_or_default();
+                    if !seen.insert(labels.to_vec()) {
+                        samples.labels.truncate(start);
+                        continue;
+                    }
                 }
                 samples.records.push((samples.labels.len(), record));
             }
@@ -89,19 +97,19 @@ impl<'a> Samples<'a> {
     fn iter(&self) -> impl Iterator<Item = (&[u8], &'a [u8])> {
         let mut start = 0;
         self.records.iter().map(move |(end, record)| {
-            let labels = &self.labels[start..*end];
+            let labels = self.labels.get(start..*end).unwrap_or_default();
             start = *end;
             (labels, *record)
         })
     }
 
-    /// Room for a line of each sample.
+    /// Reserves room for a line of each sample.
     fn reserve(&self, prefix: &[u8], out: &mut Vec<u8>) {
         let line_bytes = prefix.len() + NUMBER_BYTES;
         out.reserve(self.labels.len() + self.records.len() * line_bytes);
     }
 
-    fn numbers(&self, metric: &Metric, integer: Integer, unit: Unit, out: &mut Vec<u8>) {
+    fn integers(&self, metric: &Metric, integer: Integer, out: &mut Vec<u8>) {
         let prefix = format!("{}{{", metric.name).into_bytes();
         self.reserve(&prefix, out);
         for (labels, record) in self.iter() {
@@ -109,18 +117,18 @@ impl<'a> Samples<'a> {
             if value != Value::Absent {
                 out.extend_from_slice(&prefix);
                 out.extend_from_slice(labels);
-                push_number(value, unit, out);
+                push_number(value, integer.unit, out);
                 out.push(b'\n');
             }
         }
     }
 
-    fn texts(&self, metric: &Metric, text: Text, out: &mut Vec<u8>) {
+    fn strings(&self, metric: &Metric, string: StringField, out: &mut Vec<u8>) {
         let prefix = format!("{}{{{}=\"", metric.name, metric.label).into_bytes();
         for (labels, record) in self.iter() {
-            if let Value::Text(text @ [_, ..]) = text.read(record) {
+            if let Value::String(bytes @ [_, ..]) = string.read(record) {
                 out.extend_from_slice(&prefix);
-                escape::label(text, out);
+                escape::label_value(bytes, out);
                 out.extend_from_slice(b"\",");
                 out.extend_from_slice(labels);
                 out.extend_from_slice(b"1\n");
@@ -159,22 +167,26 @@ impl<'a> Samples<'a> {
     }
 }
 
-/// Appends the labels of a record, and what ends them.
+/// Appends the labels of a record and the characters between them and the number.
 fn push_labels(plan: &Plan, path: &[u8], record: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"cgroup=\"/");
     if path != b"." {
-        escape::label(path, out);
+        escape::label_value(path, out);
     }
     for (member, metric) in plan.members.iter().zip(&plan.metrics) {
-        let column = &plan.columns[member.column];
-        if !column.is_key {
+        if !member.is_label {
             continue;
         }
         out.extend_from_slice(b"\",");
         out.extend_from_slice(metric.label.as_bytes());
         out.extend_from_slice(b"=\"");
-        match plan.value(column, record, &[]) {
-            Value::Text(text) => escape::label(text, out),
+        let value = match &member.source {
+            Source::Integer(integer) => integer.read_shown(record),
+            Source::String(string) => string.read(record),
+            Source::Histogram { .. } => Value::Absent,
+        };
+        match value {
+            Value::String(string) => escape::label_value(string, out),
             Value::Unsigned(value) => push_unsigned(out, value),
             Value::Signed(value) => push_signed(out, value),
             Value::Absent | Value::Hundredths { .. } => {}
@@ -183,7 +195,7 @@ fn push_labels(plan: &Plan, path: &[u8], record: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"} ");
 }
 
-/// Appends a number in its base unit, exactly.
+/// Appends an integer of the record in its base unit, exactly.
 #[inline]
 fn push_number(value: Value<'_>, unit: Unit, out: &mut Vec<u8>) {
     let size = match value {
@@ -194,7 +206,7 @@ fn push_number(value: Value<'_>, unit: Unit, out: &mut Vec<u8>) {
             }
             value.unsigned_abs()
         }
-        Value::Absent | Value::Hundredths { .. } | Value::Text(_) => return,
+        Value::Absent | Value::Hundredths { .. } | Value::String(_) => return,
     };
     match unit {
         Unit::None | Unit::Bytes => push_unsigned(out, size),
@@ -203,15 +215,15 @@ fn push_number(value: Value<'_>, unit: Unit, out: &mut Vec<u8>) {
     }
 }
 
-/// A bucket of Prometheus: all slots before `end_slot`.
+/// A bucket of Prometheus, which counts all slots before `end_slot`.
 struct Bucket {
     end_slot: usize,
     /// `name_bucket{le="0.001",`
     prefix: Vec<u8>,
 }
 
-/// Buckets at powers of four, which are slot bounds in either scale: from some 0.3 us to 4.9 h, or
-/// to 2^40, as far as the slots reach.
+/// The buckets of a histogram, as far as its slots reach: powers of four, which are bounds of slots
+/// in both scales. Times go from about 0.3 us to 4.9 h, other values to 2^40.
 fn buckets(name: &str, histogram: &Histogram) -> Vec<Bucket> {
     let powers = match histogram.unit {
         Unit::Nanoseconds => 4..=22,
@@ -233,9 +245,9 @@ fn buckets(name: &str, histogram: &Histogram) -> Vec<Bucket> {
     powers.filter_map(bucket).collect()
 }
 
-/// The label of a bucket whose slots count integers below `bound`. An integer time is what is left
-/// when the fraction is cut off, so all times below `bound` are in it; of plain integers the
-/// greatest is one less. Floats are written as Prometheus itself does.
+/// The inclusive upper bound of a bucket whose slots count integers below `bound`, written as
+/// Prometheus writes floats. Times are integers without their fraction: all times below `bound` are
+/// in the bucket. The greatest of other integers is one less.
 fn le(bound: u64, unit: Unit) -> String {
     let seconds = match unit {
         Unit::None | Unit::Bytes => return (bound - 1).to_string(),

@@ -1,9 +1,9 @@
-//! Records invented for the tests.
+//! Records for the tests.
 
 use super::histogram::HEAD_BYTES;
 use crate::bpf::record::layout::{Field, Kind, Meaning, Record, Scale, Unit};
 
-/// A gauge without unit and help.
+/// A gauge without a unit and without help.
 pub(super) fn field(name: &str, offset_bytes: usize, kind: Kind) -> Field {
     Field {
         name: name.to_owned(),
@@ -33,7 +33,7 @@ pub(super) fn plain() -> Record {
     let depth = field("depth", 16, Kind::Signed(4));
     record(
         32,
-        vec![usage, current, depth, field("comm", 20, Kind::Text(12))],
+        vec![usage, current, depth, field("comm", 20, Kind::String(12))],
     )
 }
 
@@ -47,12 +47,12 @@ pub(super) fn plain_bytes(usage: u64, current: u64, depth: i32, comm: &[u8]) -> 
     bytes
 }
 
-/// Rows of `dev` (key, text), `cpu` (key), `reads` (counter), `wait` (counter, us, may be absent).
-pub(super) fn keyed() -> Record {
-    let mut dev = field("dev", 0, Kind::Text(8));
-    dev.meaning = Meaning::Key;
+/// `dev` (label, string), `cpu` (label), `reads` (counter), `wait` (counter, us, may be absent).
+pub(super) fn row() -> Record {
+    let mut dev = field("dev", 0, Kind::String(8));
+    dev.meaning = Meaning::Label;
     let mut cpu = field("cpu", 8, Kind::Unsigned(4));
-    cpu.meaning = Meaning::Key;
+    cpu.meaning = Meaning::Label;
     let mut reads = field("reads", 12, Kind::Unsigned(4));
     reads.meaning = Meaning::Counter;
     let mut wait = field("wait", 16, Kind::Unsigned(8));
@@ -62,7 +62,7 @@ pub(super) fn keyed() -> Record {
     record(24, vec![dev, cpu, reads, wait])
 }
 
-pub(super) fn keyed_bytes(dev: &[u8], cpu: u32, reads: u32, wait: u64) -> Vec<u8> {
+pub(super) fn row_bytes(dev: &[u8], cpu: u32, reads: u32, wait: u64) -> Vec<u8> {
     let mut bytes = dev.to_vec();
     bytes.resize(8, 0);
     bytes.extend(cpu.to_ne_bytes());
@@ -71,7 +71,7 @@ pub(super) fn keyed_bytes(dev: &[u8], cpu: u32, reads: u32, wait: u64) -> Vec<u8
     bytes
 }
 
-/// One log-linear histogram `lat` in nanoseconds, with a slot for every value.
+/// A log-linear histogram `lat` in nanoseconds, with all slots.
 pub(super) fn latency() -> Record {
     let slots = 252;
     let scale = Scale::LogLinear;
@@ -85,7 +85,7 @@ pub(super) fn latency_bytes(values: &[u64]) -> Vec<u8> {
     histogram_bytes(Scale::LogLinear, 252, values)
 }
 
-/// What a program would have written, having seen the values; slots found as BPF code does it.
+/// A histogram of these values, with slots computed as in BPF code.
 pub(super) fn histogram_bytes(scale: Scale, slots: usize, values: &[u64]) -> Vec<u8> {
     let mut counts = vec![0u64; slots];
     for value in values {
@@ -105,7 +105,7 @@ pub(super) fn histogram_bytes(scale: Scale, slots: usize, values: &[u64]) -> Vec
         .collect()
 }
 
-/// A small generator (xorshift) whose numbers are the same in every run.
+/// A pseudo-random generator (xorshift) with the same numbers in every run.
 pub(super) struct Random(u64);
 
 impl Random {

@@ -1,13 +1,13 @@
-//! What the renderings of a view hold: `schema.json` for programs, `help` for people.
+//! Describes the renderings of a view: `schema.json` for programs, `help` for readers.
 
 use serde::Serialize;
 
-use super::column::{self, PERCENTILES, STATS, Stat};
+use super::column::{self, STATS, Stat};
+use super::layout::{Field, Kind, Meaning, Scale, Unit};
 use super::metric_name::{Metric, Type, base_unit};
 use super::plan::Plan;
-use crate::bpf::record::layout::{Field, Kind, Meaning, Scale, Unit};
 
-/// What holds for every view, so that a program need not guess.
+/// Rules that hold for every view.
 const NOTES: [&str; 4] = [
     "text, table and json have the same keys, but json has one object for a histogram",
     "json: integers beyond 2^53 are strings",
@@ -19,7 +19,7 @@ const NOTES: [&str; 4] = [
 struct ViewSchema<'a> {
     view: &'a str,
     help: &'a str,
-    /// The size of the raw record, or of one of its rows.
+    /// The size of the raw record, or of one row.
     record_bytes: usize,
     rows: &'static str,
     notes: [&'static str; 4],
@@ -31,9 +31,9 @@ struct FieldSchema<'a> {
     name: &'a str,
     help: &'a str,
     meaning: Meaning,
-    /// What makes the value absent, if anything.
+    /// The condition for an absent value, if it can be absent.
     absent: Option<&'static str>,
-    /// Whether the value counts the descendants too.
+    /// Whether the value includes the descendants.
     with_descendants: bool,
     raw: RawSchema,
     keys: Vec<KeySchema>,
@@ -41,13 +41,13 @@ struct FieldSchema<'a> {
     prometheus: PrometheusSchema<'a>,
 }
 
-/// Where and how the raw record holds the field.
+/// The field in the raw record.
 #[derive(Serialize)]
 struct RawSchema {
     offset_bytes: usize,
     kind: Kind,
     unit: Unit,
-    /// How far a percentile can be off, for a histogram.
+    /// The largest relative error of a percentile; only for a histogram.
     #[serde(skip_serializing_if = "Option::is_none")]
     percentile_error_percent: Option<f64>,
 }
@@ -72,26 +72,27 @@ struct PrometheusSchema<'a> {
     unit: Option<&'static str>,
 }
 
-/// `schema.json` of a view: every key of every rendering with its type, unit and meaning.
+/// The `schema.json` of a view: each field's place in the raw record, and its name, type and unit in
+/// every rendering.
 pub fn schema(plan: &Plan) -> Vec<u8> {
     let fields = plan.record.fields.iter().zip(&plan.metrics);
     let schema = ViewSchema {
         view: &plan.view,
         help: &plan.help,
         record_bytes: plan.record.size_bytes,
-        rows: if plan.keyed { "any number" } else { "one" },
+        rows: if plan.has_rows { "any number" } else { "one" },
         notes: NOTES,
         fields: fields
             .map(|(field, metric)| field_schema(field, metric))
             .collect(),
     };
-    // Strings and numbers only: there is nothing in it that could fail.
+    // It cannot fail: there are only strings and finite numbers, and all map keys are strings.
     let mut out = serde_json::to_vec_pretty(&schema).unwrap_or_default();
     out.push(b'\n');
     out
 }
 
-/// `help` of a view: its own help, then each key with its unit, its meaning and its help.
+/// The `help` of a view: its description, then a line for each key with unit, meaning and help.
 pub fn help(plan: &Plan) -> Vec<u8> {
     let mut out = one_line(&format!("{}: {}", plan.view, plan.help));
     out.truncate(out.trim_end_matches([':', ' ']).len());
@@ -120,7 +121,7 @@ pub fn help(plan: &Plan) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// The help comes from an object that nobody vouches for: no control characters for terminals.
+/// The help comes from an untrusted object: it must not send control characters to a terminal.
 fn one_line(help: &str) -> String {
     help.replace(char::is_control, " ")
 }
@@ -130,7 +131,7 @@ fn meaning(field: &Field) -> &'static str {
         (Kind::Histogram { .. }, _) => "histogram",
         (_, Meaning::Counter) => "counter",
         (_, Meaning::Gauge) => "gauge",
-        (_, Meaning::Key) => "key",
+        (_, Meaning::Label) => "key",
     }
 }
 
@@ -159,16 +160,16 @@ fn percentile_error_percent(kind: Kind) -> Option<f64> {
             Scale::Log2 => 50.0,
             Scale::LogLinear => 12.5,
         }),
-        Kind::Unsigned(_) | Kind::Signed(_) | Kind::Text(_) => None,
+        Kind::Unsigned(_) | Kind::Signed(_) | Kind::String(_) => None,
     }
 }
 
-/// The keys of a field in the text and the table.
+/// The keys of a field in the text, which are its columns in the table.
 fn keys(field: &Field) -> Vec<KeySchema> {
     if !matches!(field.kind, Kind::Histogram { .. }) {
         return vec![json_key(field)];
     }
-    let names = column::flat(field).into_iter();
+    let names = column::names(field).into_iter();
     names
         .zip(STATS)
         .map(|(name, stat)| KeySchema {
@@ -183,11 +184,11 @@ fn keys(field: &Field) -> Vec<KeySchema> {
 fn json_key(field: &Field) -> KeySchema {
     let (kind, unit) = match field.kind {
         Kind::Unsigned(_) | Kind::Signed(_) => ("integer", shown_unit(field.unit)),
-        Kind::Text(_) => ("string", None),
+        Kind::String(_) => ("string", None),
         Kind::Histogram { .. } => ("object", shown_unit(field.unit)),
     };
     KeySchema {
-        name: column::own(field),
+        name: column::json_key(field),
         kind,
         unit,
         help: field.help.clone(),
@@ -214,7 +215,7 @@ fn stat_help(stat: Stat) -> String {
     match stat {
         Stat::Count => "Number of values.".to_owned(),
         Stat::Sum => "Sum of the values.".to_owned(),
-        Stat::Percentile(at) => format!("{} % of the values are not above this.", PERCENTILES[at]),
+        Stat::Percentile(of) => format!("{} % of the values are not above this.", of.percent()),
         Stat::Max => "Largest value.".to_owned(),
     }
 }

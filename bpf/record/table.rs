@@ -1,63 +1,58 @@
-//! A subtree as one table: a header, then one line a record, in the order of the rows. The first
-//! column is the cgroup's path, all others are aligned at the right, and every cell is one word
-//! (`-` if there is no value), so that `sort -k` and `awk` find what people see.
+//! A subtree as one table: a header and one line for each record, in the order of the input. The
+//! first column is the cgroup's path; all others are right-aligned. Every cell is one word (`-` if
+//! there is no value), so that `sort -k` and `awk` find the columns.
 
 use std::borrow::Cow;
 
 use super::escape::{word, word_width};
 use super::field::Value;
 use super::histogram::Summary;
-use super::number::{digits, digits_before, hundredths_before, signed_before};
+use super::layout::Unit;
+use super::number::{digits, fill_bytes, fill_hundredths, fill_signed, fill_unsigned};
 use super::plan::{Cell, Column, Plan};
 use super::text::{ABSENT, push_value};
 use super::{CgroupRecords, Error};
-use crate::bpf::record::layout::Unit;
 
 /// The header of the first column.
 const PATH_HEADER: &[u8] = b"cgroup";
 
-/// Longer paths push their own line to the right instead of widening all others: a deep cgroup
-/// could blow the table up otherwise.
+/// A longer path shifts its own line instead of widening all lines: one deep cgroup would multiply
+/// the size of the table.
 const MAX_PATH_WIDTH: usize = 120;
 
-/// Lines that are written column by column, so that how a column is read is decided once for all
-/// of them; few enough to stay in the cache.
+/// Lines are written in blocks, column by column: the kind of a column is then matched once a block.
+/// A block is small enough for the CPU's cache.
 const BLOCK_LINES: usize = 64;
 
-/// Appends a table of all rows.
+/// Appends a table of all cgroups.
 ///
 /// # Errors
-/// [`Error::Length`] or [`Error::Rows`], and `out` is as it was, if one row is no such record.
-pub fn table(plan: &Plan, rows: &[CgroupRecords<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
-    let count = plan.fit_all(rows)?;
-    let lines = if plan.keyed {
-        Cow::Owned(line_of_each_record(plan, rows, count))
+/// [`Error::Length`] or [`Error::Rows`] if the bytes of a cgroup do not fit the layout; `out` is
+/// unchanged.
+pub fn table(plan: &Plan, cgroups: &[CgroupRecords<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
+    let count = plan.count_records(cgroups)?;
+    let lines = if plan.has_rows {
+        Cow::Owned(line_of_each_row(plan, cgroups, count))
     } else {
-        Cow::Borrowed(rows)
+        Cow::Borrowed(cgroups)
     };
-    let table = Table {
-        plan,
-        summaries: lines
-            .iter()
-            .flat_map(|line| plan.summaries(line.record))
-            .collect(),
-    };
-    let shape = table.measure(&lines);
-    out.reserve((count + 1) * (shape.path_width + shape.tail.len()));
-    shape.header(plan, out);
+    let table = Table::new(plan, &lines);
+    let alignment = table.measure(&lines);
+    out.reserve((count + 1) * (alignment.path_width + alignment.template.len()));
+    alignment.header(plan, out);
     for (number, block) in lines.chunks(BLOCK_LINES).enumerate() {
-        table.block(&shape, number * BLOCK_LINES, block, out);
+        table.block(&alignment, number * BLOCK_LINES, block, out);
     }
     Ok(())
 }
 
-fn line_of_each_record<'a>(
+fn line_of_each_row<'a>(
     plan: &Plan,
-    rows: &[CgroupRecords<'a>],
+    cgroups: &[CgroupRecords<'a>],
     count: usize,
 ) -> Vec<CgroupRecords<'a>> {
     let mut lines = Vec::with_capacity(count);
-    for &CgroupRecords { path, record } in rows {
+    for &CgroupRecords { path, record } in cgroups {
         lines.extend(
             plan.records(record)
                 .map(|record| CgroupRecords { path, record }),
@@ -69,102 +64,128 @@ fn line_of_each_record<'a>(
 /// The values of a table.
 struct Table<'a> {
     plan: &'a Plan,
-    /// Of each line, every histogram of the record.
-    summaries: Vec<Summary>,
+    /// For each histogram of the plan, its summary in each line.
+    summaries: Vec<Vec<Summary>>,
+}
+
+impl<'a> Table<'a> {
+    fn new(plan: &'a Plan, lines: &[CgroupRecords<'_>]) -> Self {
+        let summaries = plan.histograms.iter().map(|histogram| {
+            let summaries = lines.iter().map(|line| histogram.summary(line.record));
+            summaries.collect()
+        });
+        Table {
+            plan,
+            summaries: summaries.collect(),
+        }
+    }
 }
 
 impl Table<'_> {
-    /// Calls `each` with the values of a column in a block that starts at line `first`.
+    /// Calls `each` with the values of a column in the lines of a block, and with what came with
+    /// the record. The block starts at line `first`.
     #[inline]
-    fn column<'a>(
+    fn column<'a, T>(
         &self,
         column: &Column,
         first: usize,
-        block: &[CgroupRecords<'a>],
-        mut each: impl FnMut(usize, Value<'a>),
+        block: impl Iterator<Item = (T, &'a [u8])>,
+        mut each: impl FnMut(T, Value<'a>),
     ) {
-        let records = block.iter().map(|line| line.record).enumerate();
         match column.cell {
-            Cell::Integer(integer, Unit::Nanoseconds) => {
-                integer.read_each(records, |at, value| each(at, value.thousandth()));
+            Cell::Integer(integer) if integer.unit == Unit::Nanoseconds => {
+                integer.read_each(block, |with, value| each(with, value.thousandth()));
             }
-            Cell::Integer(integer, _) => integer.read_each(records, each),
-            Cell::Text(text) => records.for_each(|(at, record)| each(at, text.read(record))),
-            Cell::Stat(index, stat) => {
-                let histograms = &self.plan.histograms;
-                let of_column = self.summaries.iter().skip(index).step_by(histograms.len());
-                let of_block = of_column.skip(first).take(block.len()).enumerate();
-                of_block.for_each(|(at, one)| each(at, one.value(stat, histograms[index].unit)));
+            Cell::Integer(integer) => integer.read_each(block, each),
+            Cell::String(string) => {
+                block.for_each(|(with, record)| each(with, string.read(record)));
+            }
+            Cell::Stat {
+                histogram,
+                stat,
+                unit,
+            } => {
+                let of_lines = self.summaries.get(histogram);
+                let of_block = of_lines.and_then(|of_lines| of_lines.get(first..));
+                block
+                    .zip(of_block.unwrap_or_default())
+                    .for_each(|((with, _), summary)| each(with, summary.value(stat, unit)));
             }
         }
     }
 
-    fn measure(&self, lines: &[CgroupRecords<'_>]) -> Shape {
+    fn measure(&self, lines: &[CgroupRecords<'_>]) -> Alignment {
         let path_widths: Vec<_> = lines.iter().map(|line| word_width(line.path)).collect();
-        let mut values = vec![Values::NONE; self.plan.columns.len()];
+        let mut ranges = vec![ValueRange::EMPTY; self.plan.columns.len()];
         for (number, block) in lines.chunks(BLOCK_LINES).enumerate() {
-            for (column, values) in self.plan.columns.iter().zip(&mut values) {
-                self.column(column, number * BLOCK_LINES, block, |_, value| {
-                    values.add(value);
+            for (column, range) in self.plan.columns.iter().zip(&mut ranges) {
+                let records = block.iter().map(|line| ((), line.record));
+                self.column(column, number * BLOCK_LINES, records, |(), value| {
+                    range.add(value);
                 });
             }
         }
-        Shape::new(path_widths, &self.plan.columns, &values)
+        Alignment::new(path_widths, &self.plan.columns, &ranges)
     }
 
-    fn block(&self, shape: &Shape, first: usize, block: &[CgroupRecords<'_>], out: &mut Vec<u8>) {
+    fn block(
+        &self,
+        alignment: &Alignment,
+        first: usize,
+        block: &[CgroupRecords<'_>],
+        out: &mut Vec<u8>,
+    ) {
         let mut starts = [0; BLOCK_LINES];
-        let widths = shape.path_widths.iter().skip(first);
+        let widths = alignment.path_widths.iter().skip(first);
         for ((line, width), start) in block.iter().zip(widths).zip(&mut starts) {
-            *start = shape.line(line.path, *width, out);
+            *start = alignment.line(line.path, *width, out);
         }
-        let columns = self.plan.columns.iter().zip(&shape.cells);
-        for (column, Place { end, .. }) in columns.filter(|(_, cell)| !cell.is_constant) {
-            self.column(column, first, block, |at, value| match value {
-                Value::Unsigned(value) => {
-                    digits_before(out, starts[at] + end, value);
+        let columns = self.plan.columns.iter().zip(&alignment.cells);
+        for (column, cell) in columns.filter(|(_, cell)| !cell.is_constant) {
+            let records = block.iter().map(|line| line.record);
+            let records = starts.into_iter().zip(records);
+            self.column(column, first, records, |start, value| {
+                let before_end = out.get_mut(..start + cell.end).unwrap_or_default();
+                match value {
+                    Value::Unsigned(value) => {
+                        fill_unsigned(before_end, value);
+                    }
+                    value => fill_value(before_end, value),
                 }
-                value => write_before(out, starts[at] + end, value),
             });
         }
     }
 }
 
-/// Writes a value so that it ends before `end`, over the blanks there.
+/// Writes a value at the end of a buffer.
 #[inline(never)]
-fn write_before(out: &mut [u8], end: usize, value: Value<'_>) {
+fn fill_value(buffer: &mut [u8], value: Value<'_>) {
     match value {
-        Value::Unsigned(value) => {
-            digits_before(out, end, value);
-        }
-        Value::Signed(value) => {
-            signed_before(out, end, value);
-        }
-        Value::Hundredths { whole, hundredths } => {
-            hundredths_before(out, end, whole, hundredths);
-        }
-        Value::Absent => out[end - ABSENT.len()..end].copy_from_slice(ABSENT),
-        Value::Text(_) => {
+        Value::Unsigned(value) => fill_unsigned(buffer, value),
+        Value::Signed(value) => fill_signed(buffer, value),
+        Value::Hundredths { whole, hundredths } => fill_hundredths(buffer, whole, hundredths),
+        Value::Absent => fill_bytes(buffer, ABSENT),
+        Value::String(_) => {
             let mut word = Vec::new();
             push_value(value, &mut word);
-            out[end - word.len()..end].copy_from_slice(&word);
+            fill_bytes(buffer, &word)
         }
-    }
+    };
 }
 
-/// What the values of a column are like so far.
+/// The range of a column's values.
 #[derive(Clone, Copy)]
-struct Values {
-    /// Of the unsigned ones; the least is above the greatest as long as there is none.
+struct ValueRange {
+    /// The least of the unsigned values; above `greatest` if there is none.
     least: u64,
     greatest: u64,
     any_absent: bool,
-    /// Of the widest among all others; 0 as long as there is none.
+    /// The largest width of all other values; 0 if there is none.
     width: usize,
 }
 
-impl Values {
-    const NONE: Values = Values {
+impl ValueRange {
+    const EMPTY: ValueRange = ValueRange {
         least: u64::MAX,
         greatest: 0,
         any_absent: false,
@@ -183,12 +204,12 @@ impl Values {
         }
     }
 
-    /// No less than any value takes.
+    /// A width that is enough for every value.
     fn width(&self) -> usize {
         digits(self.greatest).max(ABSENT.len()).max(self.width)
     }
 
-    /// The one value, if all are the same number or all are absent.
+    /// The only value, if all are the same integer or all are absent.
     fn constant(&self) -> Option<Value<'static>> {
         let any_unsigned = self.least <= self.greatest;
         match (any_unsigned, self.any_absent) {
@@ -206,7 +227,7 @@ fn width(value: Value<'_>) -> usize {
         Value::Unsigned(value) => digits(value),
         Value::Signed(value) => digits(value.unsigned_abs()) + usize::from(value < 0),
         Value::Hundredths { whole, .. } => digits(whole) + ".00".len(),
-        Value::Text(_) => {
+        Value::String(_) => {
             let mut word = Vec::new();
             push_value(value, &mut word);
             word.len()
@@ -214,72 +235,72 @@ fn width(value: Value<'_>) -> usize {
     }
 }
 
-/// Where a cell ends, within the tail of its line.
-struct Place {
+/// A cell's position in the template of a line.
+struct CellPosition {
     end: usize,
-    /// Every line has the same there.
+    /// The template has the value, which is the same in all lines.
     is_constant: bool,
 }
 
-/// What all lines have in common.
-struct Shape {
-    /// Of the first column.
+/// How the columns of all lines are aligned.
+struct Alignment {
     path_width: usize,
-    /// Of each line's path.
+    /// The width of each line's path.
     path_widths: Vec<usize>,
-    /// Of each column of the plan.
-    cells: Vec<Place>,
-    /// A line behind its path: blanks, and the values that are the same in all lines. Most of a
-    /// large tree is idle, and most of its columns are all 0 or absent.
-    tail: Vec<u8>,
+    /// One for each column of the plan.
+    cells: Vec<CellPosition>,
+    /// A line after its path: blanks, and the values that are the same in all lines. Most cgroups
+    /// of a large tree are idle: most columns are 0 or absent in all lines.
+    template: Vec<u8>,
 }
 
-impl Shape {
-    fn new(path_widths: Vec<usize>, columns: &[Column], values: &[Values]) -> Self {
+impl Alignment {
+    fn new(path_widths: Vec<usize>, columns: &[Column], ranges: &[ValueRange]) -> Self {
         let usual = path_widths.iter().filter(|width| **width <= MAX_PATH_WIDTH);
         let path_width = usual
             .max()
             .map_or(PATH_HEADER.len(), |width| PATH_HEADER.len().max(*width));
         let mut end = 0;
-        let cells = columns.iter().zip(values).map(|(column, values)| {
-            end += 1 + values.width().max(column.key.len());
-            Place {
+        let cells = columns.iter().zip(ranges).map(|(column, range)| {
+            end += 1 + range.width().max(column.name.len());
+            CellPosition {
                 end,
-                is_constant: values.constant().is_some(),
+                is_constant: range.constant().is_some(),
             }
         });
         let cells: Vec<_> = cells.collect();
-        let mut tail = vec![b' '; end];
-        for (cell, values) in cells.iter().zip(values) {
-            if let Some(value) = values.constant() {
-                write_before(&mut tail, cell.end, value);
+        let mut template = vec![b' '; end];
+        for (cell, range) in cells.iter().zip(ranges) {
+            if let Some(value) = range.constant() {
+                fill_value(template.get_mut(..cell.end).unwrap_or_default(), value);
             }
         }
-        tail.push(b'\n');
-        Shape {
+        template.push(b'\n');
+        Alignment {
             path_width,
             path_widths,
             cells,
-            tail,
+            template,
         }
     }
 
     fn header(&self, plan: &Plan, out: &mut Vec<u8>) {
         let start = self.line(PATH_HEADER, PATH_HEADER.len(), out);
         let end = out.len() - 1;
-        out[start..end].fill(b' ');
+        out.get_mut(start..end).unwrap_or_default().fill(b' ');
         for (column, cell) in plan.columns.iter().zip(&self.cells) {
-            write_before(out, start + cell.end, Value::Text(column.key.as_bytes()));
+            let before_end = out.get_mut(..start + cell.end).unwrap_or_default();
+            fill_bytes(before_end, column.name.as_bytes());
         }
     }
 
-    /// Appends a line with blanks for the values that are not the same in all, to be written over;
-    /// returns where the tail starts. `width` is that of the path.
+    /// Appends a path that is `width` characters wide, and the template; returns the start of the
+    /// template.
     fn line(&self, path: &[u8], width: usize, out: &mut Vec<u8>) -> usize {
         word(path, out);
         let start = out.len() + self.path_width.saturating_sub(width);
         out.resize(start, b' ');
-        out.extend_from_slice(&self.tail);
+        out.extend_from_slice(&self.template);
         start
     }
 }

@@ -1,6 +1,6 @@
-//! The plain rendering of one cgroup, in the shapes of cgroupfs: flat keyed (`KEY VALUE`), or
-//! nested keyed (`KEY SUB=VALUE SUB=VALUE`) for a record with key fields. What is absent, or an
-//! empty text, has no line.
+//! The plain form of one cgroup, in the formats of cgroupfs: flat keyed (`KEY VALUE`), or nested
+//! keyed (`LABEL:LABEL KEY=VALUE KEY=VALUE`) if the record has label fields. An absent value and an
+//! empty string have no key.
 
 use super::Error;
 use super::escape;
@@ -9,18 +9,18 @@ use super::histogram::Summary;
 use super::number::{push_hundredths, push_signed, push_unsigned};
 use super::plan::Plan;
 
-/// Stands for a value that is absent where something must stand.
+/// An absent value or an empty string, where a word is required.
 pub(super) const ABSENT: &[u8] = b"-";
 
-/// Appends one cgroup's record, or its rows if the record has key fields.
+/// Appends a line for each value of a cgroup's record, or a line for each of its rows.
 ///
 /// # Errors
-/// [`Error::Length`] or [`Error::Rows`], and `out` is as it was, if the bytes are no such record.
+/// [`Error::Length`] or [`Error::Rows`] if the bytes do not fit the layout; `out` is unchanged.
 pub fn text(plan: &Plan, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     plan.fits(bytes)?;
     for record in plan.records(bytes) {
         let summaries: Vec<_> = plan.summaries(record).collect();
-        if plan.keyed {
+        if plan.has_rows {
             nested_line(plan, record, &summaries, out);
         } else {
             flat_lines(plan, record, &summaries, out);
@@ -33,7 +33,7 @@ fn flat_lines(plan: &Plan, record: &[u8], summaries: &[Summary], out: &mut Vec<u
     for column in &plan.columns {
         let value = plan.value(column, record, summaries);
         if is_shown(value) {
-            out.extend_from_slice(column.key.as_bytes());
+            out.extend_from_slice(column.name.as_bytes());
             out.push(b' ');
             push_value(value, out);
             out.push(b'\n');
@@ -42,23 +42,23 @@ fn flat_lines(plan: &Plan, record: &[u8], summaries: &[Summary], out: &mut Vec<u
 }
 
 fn nested_line(plan: &Plan, record: &[u8], summaries: &[Summary], out: &mut Vec<u8>) {
-    let keys = plan.columns.iter().filter(|column| column.is_key);
-    let several = keys.clone().count() > 1;
-    for (position, column) in keys.enumerate() {
+    let labels = plan.columns.iter().filter(|column| column.is_label);
+    let several = labels.clone().count() > 1;
+    for (position, column) in labels.enumerate() {
         if position > 0 {
             out.push(b':');
         }
         match plan.value(column, record, summaries) {
-            // What joins several keys must not stand in one of them.
-            Value::Text(text @ [_, ..]) if several => escape::word_but(text, ':', out),
+            // A label must not contain the character that separates labels.
+            Value::String(string @ [_, ..]) if several => escape::word_without(string, ':', out),
             value => push_value(value, out),
         }
     }
-    for column in plan.columns.iter().filter(|column| !column.is_key) {
+    for column in plan.columns.iter().filter(|column| !column.is_label) {
         let value = plan.value(column, record, summaries);
         if is_shown(value) {
             out.push(b' ');
-            out.extend_from_slice(column.key.as_bytes());
+            out.extend_from_slice(column.name.as_bytes());
             out.push(b'=');
             push_value(value, out);
         }
@@ -67,19 +67,19 @@ fn nested_line(plan: &Plan, record: &[u8], summaries: &[Summary], out: &mut Vec<
 }
 
 fn is_shown(value: Value<'_>) -> bool {
-    !matches!(value, Value::Absent | Value::Text(b""))
+    !matches!(value, Value::Absent | Value::String(b""))
 }
 
 /// Appends a value as one word.
 pub(super) fn push_value(value: Value<'_>, out: &mut Vec<u8>) {
     match value {
-        Value::Absent | Value::Text(b"") => out.extend_from_slice(ABSENT),
+        Value::Absent | Value::String(b"") => out.extend_from_slice(ABSENT),
         Value::Unsigned(value) => push_unsigned(out, value),
         Value::Signed(value) => push_signed(out, value),
         Value::Hundredths { whole, hundredths } => push_hundredths(out, whole, hundredths),
-        // A text that reads like an absent one.
-        Value::Text(ABSENT) => out.extend_from_slice(br"\055"),
-        Value::Text(text) => escape::word(text, out),
+        // This string would look like an absent value.
+        Value::String(ABSENT) => out.extend_from_slice(br"\055"),
+        Value::String(string) => escape::word(string, out),
     }
 }
 
@@ -87,9 +87,7 @@ pub(super) fn push_value(value: Value<'_>, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::bpf::record::layout::Record;
-    use crate::bpf::record::sample::{
-        keyed, keyed_bytes, latency, latency_bytes, plain, plain_bytes,
-    };
+    use crate::bpf::record::sample::{latency, latency_bytes, plain, plain_bytes, row, row_bytes};
 
     fn rendered(record: &Record, bytes: &[u8]) -> String {
         let plan = Plan::new("v", "", record).unwrap();
@@ -99,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_flat_keyed_in_the_order_of_the_struct() {
+    fn a_record_has_a_line_for_each_field_in_order() {
         let bytes = plain_bytes(1_234_999, 4096, -3, b"bash");
         let expected = "usage_usec 1234\ncurrent_bytes 4096\ndepth -3\ncomm bash\n";
         assert_eq!(rendered(&plain(), &bytes), expected);
     }
 
     #[test]
-    fn what_is_absent_has_no_line() {
+    fn an_absent_value_has_no_line() {
         let bytes = plain_bytes(u64::MAX, u64::MAX, 0, b"");
         assert_eq!(
             rendered(&plain(), &bytes),
@@ -115,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_cannot_forge_a_line() {
+    fn a_string_cannot_forge_a_line() {
         let bytes = plain_bytes(0, 0, 0, b"a\nusage 7");
         assert!(rendered(&plain(), &bytes).ends_with("\ncomm a\\012usage\\0407\n"));
         let bytes = plain_bytes(0, 0, 0, b"-");
@@ -123,27 +121,24 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_nested_keyed() {
-        let bytes = [
-            keyed_bytes(b"8:0", 1, 7, 250),
-            keyed_bytes(b"", 0, 0, u64::MAX),
-        ];
+    fn a_row_is_one_line() {
+        let bytes = [row_bytes(b"8:0", 1, 7, 250), row_bytes(b"", 0, 0, u64::MAX)];
         let expected = "8\\0720:1 reads=7 wait_usec=250\n-:0 reads=0\n";
-        assert_eq!(rendered(&keyed(), &bytes.concat()), expected);
-        assert_eq!(rendered(&keyed(), &[]), "");
+        assert_eq!(rendered(&row(), &bytes.concat()), expected);
+        assert_eq!(rendered(&row(), &[]), "");
     }
 
     #[test]
-    fn a_device_number_is_a_key_as_it_is() {
-        let mut one_key = keyed();
-        one_key.fields.remove(1);
-        let bytes = keyed_bytes(b"8:0", 1, 7, 250);
-        assert_eq!(rendered(&one_key, &bytes), "8:0 reads=7 wait_usec=250\n");
+    fn one_label_keeps_its_colon() {
+        let mut one_label = row();
+        one_label.fields.remove(1);
+        let bytes = row_bytes(b"8:0", 1, 7, 250);
+        assert_eq!(rendered(&one_label, &bytes), "8:0 reads=7 wait_usec=250\n");
     }
 
     #[test]
-    fn a_histogram_is_summed_up() {
-        // 1000 lies in [896, 1023] and 5,000,000 in [4194304, 5242879]: cut at the maximum.
+    fn a_histogram_has_six_lines() {
+        // Slots [896, 1023] and [4194304, 5242879]; the maximum is the upper bound of the second.
         let bytes = latency_bytes(&[1000, 1000, 1000, 5_000_000]);
         let expected = "lat_count 4\nlat_sum_usec 5003\nlat_p50_usec 0.95\n\
                         lat_p90_usec 4597.15\nlat_p99_usec 4597.15\nlat_max_usec 5000.00\n";
@@ -160,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_length_leaves_the_output_alone() {
+    fn a_wrong_length_leaves_the_output_unchanged() {
         let plan = Plan::new("v", "", &plain()).unwrap();
         let mut out = b"before".to_vec();
         assert!(text(&plan, &[0; 31], &mut out).is_err());

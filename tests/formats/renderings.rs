@@ -77,7 +77,7 @@ fn awkward() -> Record {
         (number.meaning, number.unit) = TYPES[at % TYPES.len()];
         fields.push(number);
     }
-    fields.push(field("commName", 160, Kind::Text(16)));
+    fields.push(field("commName", 160, Kind::String(16)));
     for (name, scale, unit) in [
         ("lat", Scale::LogLinear, Unit::Nanoseconds),
         ("size_count", Scale::Log2, Unit::None),
@@ -94,9 +94,9 @@ fn awkward() -> Record {
 
 /// Rows of a device (key) and two counters.
 fn keyed() -> Record {
-    let mut device = field("deviceName", 0, Kind::Text(8));
+    let mut device = field("deviceName", 0, Kind::String(8));
     let mut cpu = field("le", 8, Kind::Unsigned(4));
-    (device.meaning, cpu.meaning) = (Meaning::Key, Meaning::Key);
+    (device.meaning, cpu.meaning) = (Meaning::Label, Meaning::Label);
     let mut reads = field("reads", 12, Kind::Unsigned(4));
     reads.meaning = Meaning::Counter;
     Record {

@@ -1,4 +1,4 @@
-//! What slots and percentiles promise, against exact data.
+//! Slots, and percentiles compared with exact ones.
 
 use super::*;
 use crate::bpf::record::sample::{Random, histogram_bytes};
@@ -19,7 +19,7 @@ fn summary(scale: Scale, values: &[u64]) -> Summary {
 }
 
 #[test]
-fn slots_join_without_gap_or_overlap_and_reach_the_top() {
+fn slots_cover_all_values_without_gap_or_overlap() {
     for scale in [Scale::Log2, Scale::LogLinear] {
         let slots = max_slots(scale);
         assert_eq!(range(scale, 0).0, 0);
@@ -32,7 +32,7 @@ fn slots_join_without_gap_or_overlap_and_reach_the_top() {
 }
 
 #[test]
-fn slots_are_as_the_manifest_says() {
+fn slots_are_as_the_layout_documents() {
     assert_eq!(range(Scale::Log2, 5), (32, 63));
     assert_eq!(range(Scale::LogLinear, 3), (3, 3));
     assert_eq!(range(Scale::LogLinear, 4), (4, 4));
@@ -42,7 +42,7 @@ fn slots_are_as_the_manifest_says() {
 }
 
 #[test]
-fn the_last_slot_takes_all_the_rest() {
+fn the_last_slot_counts_all_greater_values() {
     let short = histogram(Scale::LogLinear, 12);
     assert_eq!(short.range(10), (12, 13));
     assert_eq!(short.range(11), (14, u64::MAX));
@@ -52,7 +52,7 @@ fn the_last_slot_takes_all_the_rest() {
 }
 
 #[test]
-fn ranks_are_the_nearest_above() {
+fn ranks_are_rounded_up() {
     assert_eq!(nearest_rank(1, 50), 1);
     assert_eq!(nearest_rank(2, 50), 1);
     assert_eq!(nearest_rank(3, 50), 2);
@@ -67,8 +67,9 @@ fn assert_close(name: &str, mut values: Vec<u64>) {
     assert_eq!(found.count, values.len() as u64, "{name}");
     assert_eq!(found.sum, values.iter().sum::<u64>(), "{name}");
     assert_eq!(found.max, values[values.len() - 1], "{name}");
-    for (percent, middle) in PERCENTILES.iter().zip(found.percentiles) {
-        let rank = nearest_rank(values.len() as u64, *percent) as usize;
+    for (of, middle) in Percentile::ALL.into_iter().zip(found.percentiles) {
+        let percent = of.percent();
+        let rank = nearest_rank(values.len() as u64, percent) as usize;
         let exact = values[rank - 1] as f64;
         let shown = middle.floor as f64 + if middle.half { 0.5 } else { 0.0 };
         assert!(shown <= found.max as f64, "{name} p{percent}");
@@ -81,7 +82,7 @@ fn assert_close(name: &str, mut values: Vec<u64>) {
 }
 
 #[test]
-fn percentiles_are_within_an_eighth_of_the_truth() {
+fn percentiles_differ_by_an_eighth_at_most() {
     for seed in 1..=20 {
         let mut random = Random::new(seed);
         let uniform = (0..1000).map(|_| random.below(1 << (seed * 2))).collect();
@@ -99,7 +100,7 @@ fn percentiles_are_within_an_eighth_of_the_truth() {
 
 #[test]
 fn percentiles_stop_at_the_maximum() {
-    // 1000 lies in [896, 1023], whose middle is 959.5; the maximum cuts the slot.
+    // The slot is [896, 1023], but no value exceeds 897.
     let found = summary(Scale::LogLinear, &[897, 897, 897]);
     assert_eq!(found.percentiles[1].floor, 896);
     assert!(found.percentiles[1].half);
@@ -108,7 +109,7 @@ fn percentiles_stop_at_the_maximum() {
 }
 
 #[test]
-fn numbers_are_shown_in_microseconds() {
+fn times_are_shown_in_microseconds() {
     let one = summary(Scale::LogLinear, &[1_234_567]);
     let shown = |stat| one.value(stat, Unit::Nanoseconds);
     assert_eq!(shown(Stat::Count), Value::Unsigned(1));
@@ -118,20 +119,23 @@ fn numbers_are_shown_in_microseconds() {
     let none = summary(Scale::LogLinear, &[]);
     assert_eq!(none.value(Stat::Sum, Unit::None), Value::Unsigned(0));
     assert_eq!(none.value(Stat::Max, Unit::None), Value::Absent);
-    assert_eq!(none.value(Stat::Percentile(0), Unit::None), Value::Absent);
+    assert_eq!(
+        none.value(Stat::Percentile(Percentile::P50), Unit::None),
+        Value::Absent
+    );
 }
 
 #[test]
-fn plain_numbers_keep_their_unit_and_half() {
+fn other_numbers_keep_their_unit_and_half() {
     let two = summary(Scale::LogLinear, &[9, 9]);
     assert_eq!(two.value(Stat::Max, Unit::Bytes), Value::Unsigned(9));
     let (whole, hundredths) = (8, 50);
-    let median = two.value(Stat::Percentile(0), Unit::Bytes);
+    let median = two.value(Stat::Percentile(Percentile::P50), Unit::Bytes);
     assert_eq!(median, Value::Hundredths { whole, hundredths });
 }
 
 #[test]
-fn an_empty_histogram_sums_up_to_nothing() {
+fn an_empty_histogram_has_an_empty_summary() {
     assert_eq!(summary(Scale::LogLinear, &[]), Summary::default());
 }
 
@@ -142,7 +146,7 @@ fn all_ones_are_absent() {
 }
 
 #[test]
-fn counts_that_no_program_can_reach_are_no_panic() {
+fn counts_that_overflow_wrap_around() {
     let mut bytes = vec![0xff; 48];
     bytes[0] = 0;
     let found = histogram(Scale::Log2, 4).summary(&bytes);

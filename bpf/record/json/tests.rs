@@ -1,9 +1,9 @@
-//! What the JSON renderings promise, by hand.
+//! JSON compared with output written by hand.
 
 use super::*;
 use crate::bpf::record::layout::{Kind, Record, Scale};
 use crate::bpf::record::sample::{
-    field, histogram_bytes, keyed, keyed_bytes, latency, latency_bytes, plain, plain_bytes, record,
+    field, histogram_bytes, latency, latency_bytes, plain, plain_bytes, record, row, row_bytes,
 };
 
 fn rendered(record: &Record, bytes: &[u8]) -> String {
@@ -23,7 +23,7 @@ fn a_record_is_one_object() {
 }
 
 #[test]
-fn large_integers_are_strings_and_absent_ones_left_out() {
+fn large_integers_are_strings_and_absent_values_have_no_member() {
     let bytes = plain_bytes(u64::MAX, (1 << 53) + 1, 0, b"\xff");
     let expected = "{\"usage_usec\":\"18446744073709551\",\
                     \"current_bytes\":\"9007199254740993\",\"depth\":0,\
@@ -35,7 +35,7 @@ fn large_integers_are_strings_and_absent_ones_left_out() {
 }
 
 #[test]
-fn a_record_of_nothing_is_an_empty_object() {
+fn a_record_of_absent_values_is_an_empty_object() {
     let mut only = field("only", 0, Kind::Unsigned(1));
     only.absent_if_ones = true;
     assert_eq!(rendered(&record(1, vec![only]), &[0xff]), "{}\n");
@@ -43,15 +43,15 @@ fn a_record_of_nothing_is_an_empty_object() {
 
 #[test]
 fn rows_are_an_array() {
-    let bytes = [keyed_bytes(b"8:0", 1, 7, 250), keyed_bytes(b"8:1", 0, 0, 0)].concat();
+    let bytes = [row_bytes(b"8:0", 1, 7, 250), row_bytes(b"8:1", 0, 0, 0)].concat();
     let expected = "[{\"dev\":\"8:0\",\"cpu\":1,\"reads\":7,\"wait_usec\":250},\
                     {\"dev\":\"8:1\",\"cpu\":0,\"reads\":0,\"wait_usec\":0}]\n";
-    assert_eq!(rendered(&keyed(), &bytes), expected);
-    assert_eq!(rendered(&keyed(), &[]), "[]\n");
+    assert_eq!(rendered(&row(), &bytes), expected);
+    assert_eq!(rendered(&row(), &[]), "[]\n");
 }
 
 #[test]
-fn a_histogram_has_the_buckets_that_were_used() {
+fn a_histogram_has_buckets_from_the_first_to_the_last_used() {
     let bytes = latency_bytes(&[1000, 1500, 1500]);
     let expected = "{\"lat\":{\"count\":3,\"sum_usec\":4,\"p50_usec\":1.39,\
                     \"p90_usec\":1.39,\"p99_usec\":1.39,\"max_usec\":1.50,\"buckets\":[\
@@ -76,12 +76,12 @@ fn a_tree_is_one_object_a_line() {
     let plan = Plan::new("v", "", &plain()).unwrap();
     let records = [plain_bytes(0, 1, 2, b""), plain_bytes(0, 3, 4, b"")];
     let paths = [b".".as_slice(), b"a b/\xff"];
-    let row = |at: usize| CgroupRecords {
+    let cgroup = |at: usize| CgroupRecords {
         path: paths[at],
         record: &records[at],
     };
     let mut out = Vec::new();
-    tree_json(&plan, &[row(0), row(1)], &mut out).unwrap();
+    tree_json(&plan, &[cgroup(0), cgroup(1)], &mut out).unwrap();
     let expected = "{\"cgroup\":\".\",\"usage_usec\":0,\"current_bytes\":1,\"depth\":2,\
         \"comm\":\"\"}\n{\"cgroup\":\"a b/\u{fffd}ff\",\"usage_usec\":0,\
         \"current_bytes\":3,\"depth\":4,\"comm\":\"\"}\n";
@@ -90,10 +90,10 @@ fn a_tree_is_one_object_a_line() {
 
 #[test]
 fn a_tree_of_rows_nests_them() {
-    let plan = Plan::new("v", "", &keyed()).unwrap();
-    let record = &keyed_bytes(b"sda", 0, 1, u64::MAX);
+    let plan = Plan::new("v", "", &row()).unwrap();
+    let record = &row_bytes(b"sda", 0, 1, u64::MAX);
     let (path, empty) = (b"x".as_slice(), [].as_slice());
-    let rows = [
+    let cgroups = [
         CgroupRecords { path, record },
         CgroupRecords {
             path,
@@ -101,7 +101,7 @@ fn a_tree_of_rows_nests_them() {
         },
     ];
     let mut out = Vec::new();
-    tree_json(&plan, &rows, &mut out).unwrap();
+    tree_json(&plan, &cgroups, &mut out).unwrap();
     let expected = "{\"cgroup\":\"x\",\"rows\":[{\"dev\":\"sda\",\"cpu\":0,\"reads\":1}]}\n\
                     {\"cgroup\":\"x\",\"rows\":[]}\n";
     assert_eq!(String::from_utf8(out).unwrap(), expected);

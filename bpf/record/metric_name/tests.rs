@@ -1,4 +1,4 @@
-//! What names promise, by hand.
+//! Names compared with names written by hand.
 
 use super::*;
 use crate::bpf::record::layout::Scale;
@@ -35,7 +35,7 @@ fn names_have_base_units_and_counters_total() {
 }
 
 #[test]
-fn awkward_names_are_tamed() {
+fn names_that_promtool_rejects_are_changed() {
     let gauge = |view, field| name(view, field, Meaning::Gauge, Unit::None);
     assert_eq!(
         gauge("net.rx-Bytes", "__nrTasks"),
@@ -47,14 +47,14 @@ fn awkward_names_are_tamed() {
 }
 
 #[test]
-fn no_two_families_and_no_two_labels_meet() {
+fn metric_names_and_label_names_are_unique() {
     let mut fields: Vec<_> = ["a_c", "aC", "a__c"]
         .map(|name| field(name, 0, Kind::Unsigned(1)))
         .into();
     for name in ["le", "Cgroup", "_", "_x", "x"] {
-        let mut key = field(name, 0, Kind::Unsigned(1));
-        key.meaning = Meaning::Key;
-        fields.push(key);
+        let mut label = field(name, 0, Kind::Unsigned(1));
+        label.meaning = Meaning::Label;
+        fields.push(label);
     }
     let names = metrics("v", &record(1, fields));
     let names: Vec<_> = names.iter().map(|metric| metric.name.as_str()).collect();
@@ -66,8 +66,8 @@ fn no_two_families_and_no_two_labels_meet() {
 }
 
 #[test]
-fn texts_are_labels_of_an_info() {
-    let found = metrics("v", &record(8, vec![field("comm", 0, Kind::Text(8))]));
+fn a_string_is_a_label_of_an_info_metric() {
+    let found = metrics("v", &record(8, vec![field("comm", 0, Kind::String(8))]));
     assert_eq!(found[0].name, "cgview_v_comm_info");
     assert_eq!(found[0].label, "comm");
     assert_eq!(found[0].help, "Field comm of the view v.");

@@ -1,25 +1,25 @@
-//! What the Prometheus rendering promises, by hand.
+//! Prometheus text compared with output written by hand.
 
 use super::*;
 use crate::bpf::record::layout::{Kind, Record, Scale};
 use crate::bpf::record::sample::{
-    field, histogram_bytes, keyed, keyed_bytes, latency, latency_bytes, plain, plain_bytes, record,
+    field, histogram_bytes, latency, latency_bytes, plain, plain_bytes, record, row, row_bytes,
 };
 
-fn rendered(record: &Record, rows: &[(&[u8], Vec<u8>)]) -> String {
+fn rendered(record: &Record, cgroups: &[(&[u8], Vec<u8>)]) -> String {
     let plan = Plan::new("v", "", record).unwrap();
-    let rows: Vec<_> = rows
+    let cgroups: Vec<_> = cgroups
         .iter()
         .map(|(path, record)| CgroupRecords { path, record })
         .collect();
     let mut out = Vec::new();
-    prometheus(&plan, &rows, &mut out).unwrap();
+    prometheus(&plan, &cgroups, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
 #[test]
-fn families_are_whole_and_in_base_units() {
-    let rows: [(&[u8], _); 2] = [
+fn samples_of_a_metric_are_together_and_in_base_units() {
+    let cgroups: [(&[u8], _); 2] = [
         (b".", plain_bytes(1_500_000_000, 4096, -3, b"init")),
         (b"a/b", plain_bytes(1, u64::MAX, 4, b"")),
     ];
@@ -38,17 +38,17 @@ cgview_v_depth{cgroup="/a/b"} 4
 # TYPE cgview_v_comm_info gauge
 cgview_v_comm_info{comm="init",cgroup="/"} 1
 "#;
-    assert_eq!(rendered(&plain(), &rows), expected);
+    assert_eq!(rendered(&plain(), &cgroups), expected);
 }
 
 #[test]
-fn keys_are_labels_and_no_sample_comes_twice() {
+fn label_fields_are_labels_and_no_sample_is_repeated() {
     let twice = [
-        keyed_bytes(b"8:0", 1, 7, 250),
-        keyed_bytes(b"8:0", 1, 8, 0),
-        keyed_bytes(b"8:0", 2, 9, u64::MAX),
+        row_bytes(b"8:0", 1, 7, 250),
+        row_bytes(b"8:0", 1, 8, 0),
+        row_bytes(b"8:0", 2, 9, u64::MAX),
     ];
-    let rows: [(&[u8], _); 1] = [(b"a", twice.concat())];
+    let cgroups: [(&[u8], _); 1] = [(b"a", twice.concat())];
     let expected = r#"# HELP cgview_v_reads_total Field reads of the view v.
 # TYPE cgview_v_reads_total counter
 cgview_v_reads_total{cgroup="/a",dev="8:0",cpu="1"} 7
@@ -57,18 +57,18 @@ cgview_v_reads_total{cgroup="/a",dev="8:0",cpu="2"} 9
 # TYPE cgview_v_wait_seconds_total counter
 cgview_v_wait_seconds_total{cgroup="/a",dev="8:0",cpu="1"} 0.00025
 "#;
-    assert_eq!(rendered(&keyed(), &rows), expected);
+    assert_eq!(rendered(&row(), &cgroups), expected);
 }
 
 #[test]
-fn names_are_escaped() {
-    let rows: [(&[u8], _); 1] = [(b"a\"b\\x2d\nc\xff", plain_bytes(0, u64::MAX, 0, b""))];
+fn paths_are_escaped() {
+    let cgroups: [(&[u8], _); 1] = [(b"a\"b\\x2d\nc\xff", plain_bytes(0, u64::MAX, 0, b""))];
     let line = "cgview_v_depth{cgroup=\"/a\\\"b\\\\x2d\\nc\u{fffd}ff\"} 0\n";
-    assert!(rendered(&plain(), &rows).contains(line));
+    assert!(rendered(&plain(), &cgroups).contains(line));
 }
 
 #[test]
-fn help_stays_in_its_line() {
+fn help_is_one_line() {
     let mut one = field("one", 0, Kind::Unsigned(1));
     one.help = "a\nb\\c".to_owned();
     let shown = rendered(&record(1, vec![one]), &[]);
@@ -98,7 +98,7 @@ fn buckets_are_cumulative_and_end_with_the_count() {
 }
 
 #[test]
-fn plain_bounds_are_inclusive_and_end_where_the_slots_do() {
+fn bounds_of_integers_are_inclusive_and_end_with_the_slots() {
     let (scale, slots) = (Scale::Log2, 6);
     let sizes = record(64, vec![field("size", 0, Kind::Histogram { scale, slots })]);
     let shown = rendered(

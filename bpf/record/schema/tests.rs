@@ -1,8 +1,8 @@
-//! What schema and help tell, by hand.
+//! Schema and help compared with output written by hand.
 
 use super::*;
 use crate::bpf::record::layout::Record;
-use crate::bpf::record::sample::{keyed, latency, plain};
+use crate::bpf::record::sample::{field, latency, plain, record, row};
 use serde_json::{Value, json};
 
 fn read(record: &Record) -> Value {
@@ -11,7 +11,7 @@ fn read(record: &Record) -> Value {
 }
 
 #[test]
-fn a_field_tells_its_unit_in_every_rendering() {
+fn a_field_has_its_unit_in_every_rendering() {
     let schema = read(&plain());
     assert_eq!(schema["view"], "v");
     assert_eq!(schema["rows"], "one");
@@ -30,7 +30,7 @@ fn a_field_tells_its_unit_in_every_rendering() {
 }
 
 #[test]
-fn a_histogram_tells_its_keys_and_its_buckets() {
+fn a_histogram_has_its_keys_and_its_error() {
     let lat = &read(&latency())["fields"][0];
     assert_eq!(lat["keys"].as_array().unwrap().len(), 6);
     assert_eq!(lat["keys"][2]["name"], "lat_p50_usec");
@@ -46,8 +46,8 @@ fn a_histogram_tells_its_keys_and_its_buckets() {
 }
 
 #[test]
-fn a_key_is_a_label() {
-    let schema = read(&keyed());
+fn a_label_field_is_a_label() {
+    let schema = read(&row());
     assert_eq!(schema["rows"], "any number");
     let expected = json!({ "label": "dev", "type": "label", "unit": null });
     assert_eq!(schema["fields"][0]["prometheus"], expected);
@@ -65,4 +65,17 @@ depth          -      gauge
 comm           -      gauge
 ";
     assert_eq!(String::from_utf8(help(&plan)).unwrap(), expected);
+}
+
+#[test]
+fn help_aligns_the_longest_names() {
+    let name = "a".repeat(511);
+    let fields = vec![
+        field(&name, 0, Kind::Unsigned(8)),
+        field("b", 8, Kind::Unsigned(8)),
+    ];
+    let plan = Plan::new("v", "", &record(16, fields)).unwrap();
+    let shown = String::from_utf8(help(&plan)).unwrap();
+    let expected = format!("{name}  -      gauge\nb{}  -      gauge\n", " ".repeat(510));
+    assert!(shown.ends_with(&expected));
 }
