@@ -6,6 +6,7 @@
 pub mod bpffs;
 pub mod burn;
 pub mod command;
+pub mod deep;
 pub mod footprint;
 pub mod objects;
 pub mod point;

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::common::deep::Deep;
 use crate::common::objects::{Placed, eventually_says, promptly, say, says};
 use crate::common::{FixtureCgroup, MountedCgview, eventually, id, read, run, value};
-use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
+use rustix::fs::{Mode, OFlags, open, openat};
 
 /// Names that are hard for shells, JSON, tables, terminals or UTF-8.
 fn awkward() -> Vec<OsString> {
@@ -160,29 +160,6 @@ fn every_form_shows_any_name() {
         assert!(has(name), "{name:?}");
     }
     assert!(dir.join("-rf/stats").exists());
-}
-
-/// Cgroups nested deeper than a path can say; removed on drop.
-struct Deep(FixtureCgroup);
-
-impl Deep {
-    fn new(names: &[String]) -> Deep {
-        let deep = Deep(FixtureCgroup::new("deep"));
-        let mut at: OwnedFd = File::open(deep.0.path()).expect("open").into();
-        for name in names {
-            mkdirat(&at, &**name, Mode::from_bits_retain(0o755)).expect("mkdirat");
-            at = openat(&at, &**name, OFlags::RDONLY, Mode::empty()).expect("openat");
-        }
-        deep
-    }
-}
-
-impl Drop for Deep {
-    fn drop(&mut self) {
-        let below = ["-mindepth", "1", "-depth", "-type", "d", "-delete"].map(OsStr::new);
-        let arguments = [self.0.path().as_os_str()].into_iter().chain(below);
-        assert!(run("find", arguments).status.success());
-    }
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! Subtrees at the limits: small ones in a large hierarchy, and ones that are deeper than a path
 //! is long.
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::os::fd::OwnedFd;
+use std::fs;
 
+use crate::common::deep::Deep;
 use crate::common::objects::{Placed, eventually_says, say};
-use crate::common::{FixtureCgroup, MountedCgview, less_if_emulated, read, run};
-use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use crate::common::{FixtureCgroup, MountedCgview, less_if_emulated, read};
 
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
@@ -28,36 +26,12 @@ fn a_leafs_tree_is_read_when_the_whole_tree_is_over_the_limit() {
     assert_eq!(tree.lines().count(), 2, "{tree}");
 }
 
-/// A chain of cgroups, each in the one before; removed on drop.
-struct Chain(FixtureCgroup);
-
-impl Chain {
-    fn new(length: usize) -> Chain {
-        let chain = Chain(FixtureCgroup::new("chain"));
-        let mut at: OwnedFd = File::open(chain.0.path()).expect("open").into();
-        for _ in 0..length {
-            mkdirat(&at, "c", Mode::from_bits_retain(0o755)).expect("mkdirat");
-            at = openat(&at, "c", OFlags::RDONLY, Mode::empty()).expect("openat");
-        }
-        chain
-    }
-}
-
-impl Drop for Chain {
-    fn drop(&mut self) {
-        let below = ["-mindepth", "1", "-depth", "-type", "d", "-delete"].map(OsStr::new);
-        let arguments = [self.0.path().as_os_str()].into_iter().chain(below);
-        let removed = run("find", arguments).status.success();
-        assert!(removed || std::thread::panicking(), "remove the chain");
-    }
-}
-
 #[test]
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn a_subtree_read_by_single_reads_is_whole_at_any_depth() {
     // Below 2,048 the depth is nothing special, but emulated CPUs take too long for more.
     let depth = less_if_emulated(2200, 300);
-    let chain = Chain::new(depth);
+    let chain = Deep::new(&vec!["c".to_owned(); depth]);
     let placed = Placed::new();
     placed.put("hello", &say("hello", "hello"));
     let dir = placed.mount.dir_of(chain.0.path());
