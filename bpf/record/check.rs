@@ -8,7 +8,7 @@ use super::histogram;
 use super::layout::{Field, Kind, Meaning, Record};
 
 /// The kernel's buffer for one run of an iterator: no program can write a larger record.
-const MAX_RECORD_BYTES: usize = 32 * 1024;
+const MAX_RECORD_BYTES: usize = 32 * 1024 - 1;
 
 /// The longest name that the kernel accepts in BTF. [`super::help`] aligns names with format
 /// widths, which must be below 65,536.
@@ -42,7 +42,7 @@ fn field_error(field: &Field, problem: &'static str) -> Error {
 fn check_whole(record: &Record) -> Result<(), Error> {
     let problem = match record {
         Record { size_bytes: 0, .. } => "it has no bytes",
-        Record { size_bytes, .. } if *size_bytes > MAX_RECORD_BYTES => "it exceeds 32 KiB",
+        Record { size_bytes, .. } if *size_bytes > MAX_RECORD_BYTES => "it fills 32 KiB",
         Record { fields, .. } if fields.is_empty() => "it has no fields",
         _ => return Ok(()),
     };

@@ -4,18 +4,49 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A word, and the only places that may use it.
-const CONFINED: [(&str, &[&str]); 5] = [
+const CONFINED: [(&str, &[&str]); 6] = [
     ("fuser", &["fs/"]),
     ("libbpf_rs", &["bpf/"]),
     ("libbpf_sys", &["bpf/", "sys.rs"]),
     ("notify::", &["mirror/", "bpf/catalog/"]),
     ("unsafe", &["sys.rs"]),
+    // The loader is another process: nothing of the daemon calls it.
+    ("bpf::load", &["command.rs"]),
 ];
 
 /// A part, and the parts that it may not use.
-const APART: [(&str, &[&str]); 4] = [
+const APART: [(&str, &[&str]); 9] = [
     ("mirror/", &["crate::fs", "crate::bpf"]),
     ("bpf/", &["crate::fs", "crate::mirror"]),
+    (
+        "bpf/record/",
+        &[
+            "libbpf_rs",
+            "libbpf_sys",
+            "rustix",
+            "std::fs",
+            "std::io",
+            "crate::sys",
+            "bpf::manifest",
+            "bpf::load",
+            "bpf::run",
+            "bpf::catalog",
+            "bpf::pins",
+        ],
+    ),
+    (
+        "bpf/load/",
+        &["bpf::run", "bpf::catalog", "super::run", "super::catalog"],
+    ),
+    (
+        "bpf/run/",
+        &["bpf::load", "bpf::catalog", "super::load", "super::catalog"],
+    ),
+    (
+        "bpf/catalog/",
+        &["libbpf_rs", "libbpf_sys", "bpf::load", "super::load"],
+    ),
+    ("daemon/", &["crate::fs", "crate::bpf", "crate::mirror"]),
     ("sys.rs", &["crate::"]),
     ("mounts.rs", &["crate::"]),
 ];
@@ -29,7 +60,11 @@ fn sources() -> Vec<(String, String)> {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let below = path.strip_prefix(root).unwrap();
-            if path.is_dir() && ["bpf", "fs", "mirror"].iter().any(|d| below.starts_with(d)) {
+            if path.is_dir()
+                && ["bpf", "daemon", "fs", "mirror"]
+                    .iter()
+                    .any(|d| below.starts_with(d))
+            {
                 directories.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") && !below.starts_with("build.rs")
             {
