@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::bpf::catalog::ViewDirs;
 use crate::bpf::{BUILTIN, Builtin};
@@ -26,6 +27,9 @@ pub enum Command {
     /// The paths are the directory for the pins, the cgroup directory at which collectors are
     /// attached, and the pins of the object that this one replaces. Without any, only check.
     Load(Vec<PathBuf>),
+    /// Exit with success if the file system that is mounted on this directory answers. A mount runs
+    /// this in a process that it need not wait for.
+    Probe(PathBuf),
     /// Print what an object holds, and whether it can be used here.
     Check {
         /// The object file.
@@ -58,7 +62,6 @@ pub struct Args {
 
 const DEFAULT_MAX_LINKS: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
 const DEFAULT_MAX_SNAPSHOT_BYTES: usize = 256 << 20;
-
 const DEFAULT_VIEWS: &str = "/etc/cgview/views.d";
 const DEFAULT_PINS: &str = "/sys/fs/bpf/cgview";
 
@@ -111,6 +114,9 @@ struct CommandLine {
 
     #[arg(long, hide = true, num_args = 0..=3, exclusive = true)]
     load: Option<Vec<PathBuf>>,
+
+    #[arg(long, hide = true, exclusive = true)]
+    probe: Option<PathBuf>,
 }
 
 /// The error in one line, without the `error: ` of clap.
@@ -129,6 +135,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap:
     let line = CommandLine::try_parse_from(words)?;
     if let Some(target) = line.load {
         return Ok(Command::Load(target));
+    }
+    if let Some(mountpoint) = line.probe {
+        return Ok(Command::Probe(mountpoint));
     }
     if line.check {
         return match <[PathBuf; 1]>::try_from(line.dirs) {
@@ -176,7 +185,7 @@ fn source_and_mountpoint(dirs: &[PathBuf]) -> Result<(Option<PathBuf>, PathBuf),
         [source, mountpoint] => Ok((Some(source.clone()), mountpoint.clone())),
         [] => Err(usage_error("no mountpoint given; see --help")),
         _ => Err(usage_error(
-            "more than a source and a mountpoint given; see --help",
+            "more than SOURCE and MOUNTPOINT given; see --help",
         )),
     }
 }
@@ -313,92 +322,8 @@ fn number(name: &str, value: &str) -> Result<NonZeroUsize, clap::Error> {
 }
 
 fn usage_error(message: &str) -> clap::Error {
-    clap::Error::raw(
-        clap::error::ErrorKind::ValueValidation,
-        format!("{message}\n"),
-    )
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn command(line: &str) -> Result<Command, clap::Error> {
-        parse(line.split(' ').map(Into::into))
-    }
-
-    fn mount(line: &str) -> Args {
-        match command(line) {
-            Ok(Command::Mount(args)) => args,
-            other => panic!("{line}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_argument_vectors_of_mount_fuse_are_understood() {
-        let args = mount("cgview /mnt/x -o rw,dev,suid");
-        assert_eq!((args.source, args.mountpoint), (None, "/mnt/x".into()));
-        let args = mount("cgview /sys/fs/cgroup/unified /mnt/x -o rw,dev,suid");
-        assert_eq!(args.source, Some("/sys/fs/cgroup/unified".into()));
-        mount("cgview SRC /mnt/x -o ro,allow_other,dev,suid");
-        mount("cgview SRC /mnt/x -o rw,noatime,nodev,nosuid,relatime,noexec");
-        mount("cgview SRC /mnt/x -o noexec,nosuid,nodev,user,x-systemd.automount,_netdev");
-    }
-
-    #[test]
-    fn the_source_that_proc_mounts_shows_means_the_default() {
-        assert_eq!(mount("cgview cgview /mnt/x -o ro").source, None);
-    }
-
-    #[test]
-    fn values_are_read() {
-        let args = mount("cgview /mnt/x -f -o max_links=7,ro,max_snapshot_mib=2");
-        assert_eq!(args.max_links.get(), 7);
-        assert_eq!(args.max_snapshot_bytes, 2 << 20);
-        assert!(args.foreground);
-    }
-
-    #[test]
-    fn builtin_views_are_chosen_by_name() {
-        let names = |line: &str| -> Vec<&str> {
-            let builtin = mount(line).builtin.into_iter();
-            builtin.map(|(name, _)| name).collect()
-        };
-        assert_eq!(names("cgview /mnt/x"), ["stats", "vmscan"]);
-        assert_eq!(names("cgview /mnt/x -o builtin=vmscan"), ["vmscan"]);
-        assert_eq!(names("cgview /mnt/x -o builtin=vmscan:stats,ro").len(), 2);
-        assert!(names("cgview /mnt/x -o builtin=").is_empty());
-    }
-
-    #[test]
-    fn an_unknown_option_is_refused_by_name() {
-        for line in [
-            "cgview /mnt/x -o bogus",
-            "cgview /mnt/x -o max_links=0",
-            "cgview /mnt/x -o max_links",
-            "cgview /mnt/x -o rw,viws=/x",
-            "cgview /mnt/x -o builtin",
-            "cgview /mnt/x -o builtin=stats:bogus",
-        ] {
-            let error = command(line).expect_err(line).to_string();
-            let option = line.rsplit([' ', ',']).next().expect("an option");
-            let name = option.split('=').next().expect("a name");
-            assert!(error.contains(name), "{line}: {error}");
-        }
-    }
-
-    #[test]
-    fn the_option_remount_makes_it_a_remount() {
-        let line = "cgview /mnt/x -o rw,nosuid,remount,user_id=0,default_permissions";
-        assert!(matches!(command(line), Ok(Command::Remount { .. })));
-        let line = "cgview /mnt/x -o ro,remount,max_links=3";
-        let error = command(line).expect_err(line).to_string();
-        assert!(error.contains("max_links=3"), "{error}");
-    }
-
-    #[test]
-    fn a_mountpoint_is_needed() {
-        assert!(command("cgview").is_err());
-        assert!(command("cgview a b c").is_err());
-    }
-}
+mod tests;

@@ -22,7 +22,7 @@ use cgview::bpf::catalog::{Catalog, Follow};
 use cgview::bpf::load;
 use cgview::bpf::run::{Engine, Links, OwnBpffs, Settings, check};
 use cgview::daemon::{self, Side, logging};
-use cgview::fs::{CgviewFs, Changes, Mounted, Mountpoint, Options, remount};
+use cgview::fs::{CgviewFs, Changes, Mounted, Mountpoint, Options, probe, remount};
 use cgview::mirror::{Mirror, Version, find_cgroup2, open_source};
 use crossbeam_channel::{Receiver, bounded, select};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -59,6 +59,7 @@ fn run(command: Command) -> Result<(), Failure> {
             options,
         } => Ok(remount(&mountpoint, &options)?),
         Command::Load(target) => Ok(load::serve(&target)?),
+        Command::Probe(mountpoint) => Ok(probe(&mountpoint)?),
         Command::Check { object, json } => check_object(&object, json),
         Command::Mount(args) if args.foreground => {
             logging::to_stderr();

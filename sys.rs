@@ -314,7 +314,8 @@ pub fn close_inherited() -> io::Result<()> {
             continue;
         }
         // SAFETY: std, libbpf and this crate open every descriptor with close-on-exec, so nothing
-        // in this process owns one that survived the exec.
+        // in this process owns one without it. The engine of `bpf` clears the flag of one, but has
+        // it only beside the threads of `mirror`, whose source it is.
         unsafe { libc::close(descriptor) };
     }
     Ok(())

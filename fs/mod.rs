@@ -27,7 +27,7 @@ use crate::bpf::run::{Links, View};
 use crate::mirror::Mirror;
 
 pub use invalidate::Changes;
-pub use mount::{MountError, Mounted, Mountpoint, remount};
+pub use mount::{MountError, Mounted, Mountpoint, probe, remount};
 
 use errno::Error;
 use form::Form;

@@ -5,6 +5,7 @@
 mod abort;
 mod error;
 mod mountpoint;
+mod probe;
 mod remount;
 
 use std::ffi::CString;
@@ -27,6 +28,7 @@ use super::invalidate::{Changes, Invalidator};
 
 pub use error::MountError;
 pub use mountpoint::Mountpoint;
+pub use probe::probe;
 pub use remount::remount;
 
 use abort::abort;

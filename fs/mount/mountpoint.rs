@@ -1,23 +1,17 @@
 //! The directory to mount on: what mount(8) does not check, and what an earlier daemon left there.
 
 use std::fs;
-use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
-use crossbeam_channel::bounded;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open, statvfs};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::mounts;
 
+use super::probe::Daemon;
 use super::{MountError, TYPE, cgview_at};
-
-/// How long the daemon of a FUSE file system that is mounted there may take for an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A directory that is ready to be mounted on.
 #[derive(Debug)]
@@ -68,36 +62,6 @@ pub(super) fn canonicalize(path: &Path) -> Result<PathBuf, MountError> {
     };
     fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))
         .map_err(MountError::mountpoint(path))
-}
-
-/// What became of the daemon of a mount.
-enum Daemon {
-    /// It answers, or the file system needs none.
-    Answers,
-    /// It has closed the FUSE device without unmounting.
-    Gone,
-    /// It has not answered within [`ANSWER_TIMEOUT`].
-    Silent,
-}
-
-impl Daemon {
-    /// Asks the daemon by statvfs(2), which no cache answers. The thread that asks ends with the
-    /// process at the latest.
-    fn ask(path: &Path, kind: &str) -> io::Result<Daemon> {
-        if !kind.starts_with("fuse") {
-            return Ok(Daemon::Answers);
-        }
-        let (send, receive) = bounded(1);
-        let path = path.to_owned();
-        thread::Builder::new()
-            .name("cgview-statvfs".to_owned())
-            .spawn(move || send.send(statvfs(&path).map(drop)))?;
-        Ok(match receive.recv_timeout(ANSWER_TIMEOUT) {
-            Ok(Err(Errno::NOTCONN | Errno::CONNABORTED)) => Daemon::Gone,
-            Ok(_) => Daemon::Answers,
-            Err(_) => Daemon::Silent,
-        })
-    }
 }
 
 /// Locks the directory itself while a cgview is mounted on it: the kernel would stack the mounts of
