@@ -5,6 +5,7 @@ use std::fs;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::MountFlags;
@@ -72,8 +73,27 @@ fn a_mountpoint_that_does_not_answer_is_an_error_and_no_hang() {
     let point = Mountpoint::new();
     let device = mount_other(&point);
     fails_saying(&[point.str()], &["fuse.other", "does not answer"]);
+    // The same when the daemon has read the request: nothing can interrupt that one.
+    answer_init(&device);
+    let daemon = device.try_clone().expect("another descriptor");
+    let reads = thread::spawn(move || rustix::io::read(&daemon, &mut vec![0; 1 << 20]).is_ok());
+    fails_saying(&[point.str()], &["fuse.other", "does not answer"]);
+    assert!(reads.is_finished() && reads.join().expect("no panic"));
     assert_eq!(point.mounts().len(), 1);
     drop(device);
+}
+
+/// Answers the first request of a FUSE file system (include/uapi/linux/fuse.h).
+fn answer_init(device: &OwnedFd) {
+    let mut request = vec![0; 1 << 20];
+    let length = rustix::io::read(device, &mut request).expect("read FUSE_INIT");
+    assert!(length > 16);
+    let mut reply = vec![0; 16 + 64];
+    reply[..4].copy_from_slice(&80u32.to_ne_bytes());
+    reply[8..16].copy_from_slice(&request[8..16]);
+    reply[16..20].copy_from_slice(&7u32.to_ne_bytes());
+    reply[20..24].copy_from_slice(&31u32.to_ne_bytes());
+    rustix::io::write(device, &reply).expect("answer FUSE_INIT");
 }
 
 #[test]
