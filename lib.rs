@@ -5,20 +5,25 @@
 //! ```
 //!
 //! [`fs`] knows [`mirror`] and [`bpf`], which know neither each other nor `fs`; changes travel
-//! through a callback that `main` passes. System calls without a safe wrapper are in `sys`.
+//! through a callback that [`command`] passes. System calls without a safe wrapper are in `sys`.
 
-// Product code must not panic or exit. Tests may, so these lints are not in Cargo.toml.
+// Product code must not panic or exit, and all of it is in this crate. In Cargo.toml these lints
+// would apply to the helpers of integration tests and to benches too.
 #![deny(
     clippy::exit,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
+    clippy::string_slice,
     clippy::todo,
+    clippy::unimplemented,
     clippy::unreachable,
     clippy::unwrap_used
 )]
 
 pub mod args;
 pub mod bpf;
+pub mod command;
 pub mod daemon;
 pub mod fs;
 pub mod mirror;
