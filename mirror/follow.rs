@@ -11,12 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::known::KnownCgroups;
 use super::queue::{self, Batch, Receiver};
-use super::watch::Watches;
+use super::watch::{RESCAN_INTERVAL, Watches};
 use super::{CgroupId, Change, Error};
-
-/// Time between two rescans while a cgroup has no watch.
-pub(super) const RESCAN_INTERVAL: Duration =
-    Duration::from_millis(if cfg!(test) { 300 } else { 30_000 });
 
 /// Minimum time between two rescans. Events are lost under load, and a rescan adds to it.
 const MIN_RESCAN_INTERVAL: Duration = Duration::from_secs(1);

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fmt, io};
 
 use notify::{ErrorKind, PathOp, UpdatePathsError};
@@ -33,6 +34,11 @@ const WATCHES_PER_INSTANCE: usize = 1024;
 /// Limit on inotify instances: fs.inotify.max_user_instances is often 128, for all of root's
 /// programs together.
 const MAX_INSTANCES: usize = 8;
+
+/// Time between two tries to watch the cgroups that have no watch, and between the rescans that
+/// stand in for their events.
+pub(super) const RESCAN_INTERVAL: Duration =
+    Duration::from_millis(if cfg!(test) { 300 } else { 30_000 });
 
 /// The watches of one mirror.
 pub(super) struct Watches {
@@ -287,7 +293,7 @@ impl fmt::Display for CannotWatch<'_> {
             ErrorKind::Generic(_) => "check the limit on threads (pids.max, ulimit -u)",
             _ => "check fs.inotify.max_user_instances and the length of the paths",
         };
-        let seconds = super::follow::RESCAN_INTERVAL.as_secs();
+        let seconds = RESCAN_INTERVAL.as_secs();
         write!(
             f,
             "cannot watch every cgroup ({reason}): reads stay correct, but resources of removed \

@@ -14,7 +14,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 
-use super::view::PinDir;
+use super::pin_dir::PinDir;
 use crate::bpf::manifest::Order;
 use crate::bpf::{Error, pins};
 use crate::sys;

@@ -5,6 +5,7 @@ mod bpffs;
 mod engine;
 mod links;
 mod loader;
+mod pin_dir;
 mod sweep;
 mod swept;
 mod totals;

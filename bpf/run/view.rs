@@ -1,14 +1,11 @@
 //! Loaded objects and their views.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-
 use super::links::{LinkOf, Links};
+use super::pin_dir::PinDir;
 use super::sweep::Sweeper;
 use super::swept::Swept;
 use crate::bpf::manifest::{Manifest, ViewInfo};
@@ -43,37 +40,6 @@ pub struct Runs {
     pub count: u64,
     /// Time of all runs together.
     pub time_nsec: u64,
-}
-
-/// The directory of an object's pins; removed with all pins on drop.
-pub(super) struct PinDir {
-    path: PathBuf,
-    fd: OwnedFd,
-}
-
-impl PinDir {
-    pub(super) fn open(path: PathBuf) -> io::Result<PinDir> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat(CWD, &path, flags, Mode::empty())?;
-        Ok(PinDir { path, fd })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Where the links are looked up: no path is walked at a read.
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-impl Drop for PinDir {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            log::warn!("unpin the object at {}: {error}", self.path.display());
-        }
-    }
 }
 
 impl View {

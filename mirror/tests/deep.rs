@@ -71,6 +71,6 @@ fn removal_of_an_unwatched_cgroup_is_reported_by_a_rescan() {
     eventually("all are reported", || gone_ids(&changes).len() == 20);
     eventually("none is unwatched", || mirror.health().unwatched == 0);
     let rescans = mirror.health().rescans;
-    thread::sleep(3 * follow::RESCAN_INTERVAL);
+    thread::sleep(3 * watch::RESCAN_INTERVAL);
     assert_eq!(mirror.health().rescans, rescans, "rescans without need");
 }
