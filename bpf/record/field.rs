@@ -1,8 +1,6 @@
 //! Reads the value of a field from a record. A field that ends beyond the record reads as zero or
 //! as a shorter string, although [`super::check`] and the length of the record exclude that.
 
-use std::ffi::CStr;
-
 use super::layout::Unit;
 
 /// A value as the renderings show it.
@@ -113,7 +111,8 @@ impl StringField {
             return Value::Absent;
         }
         let bytes = bytes_at(record, self.offset_bytes, self.size_bytes);
-        Value::String(CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes))
+        let length = bytes.iter().position(|b| *b == 0);
+        Value::String(length.and_then(|end| bytes.get(..end)).unwrap_or(bytes))
     }
 }
 

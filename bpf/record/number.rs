@@ -49,24 +49,31 @@ pub(super) fn fill_unsigned(mut buffer: &mut [u8], mut value: u64) -> &mut [u8] 
     if value >= 10 {
         return fill_pair(buffer, value);
     }
-    let Some((one, free)) = buffer.split_last_mut() else {
-        return &mut [];
-    };
-    *one = b'0' + value as u8;
-    free
+    fill_byte(buffer, b'0' + value as u8)
 }
 
 /// Writes an integer and a sign if it is negative.
 pub(super) fn fill_signed(buffer: &mut [u8], value: i64) -> &mut [u8] {
     let free = fill_unsigned(buffer, value.unsigned_abs());
-    let sign: &[u8] = if value < 0 { b"-" } else { b"" };
-    fill_bytes(free, sign)
+    if value >= 0 {
+        return free;
+    }
+    fill_byte(free, b'-')
 }
 
 /// Writes a decimal with two decimals, which are `hundredths` modulo 100.
 pub(super) fn fill_hundredths(buffer: &mut [u8], whole: u64, hundredths: u8) -> &mut [u8] {
     let free = fill_pair(buffer, usize::from(hundredths % 100));
-    fill_unsigned(fill_bytes(free, b"."), whole)
+    fill_unsigned(fill_byte(free, b'.'), whole)
+}
+
+#[inline]
+fn fill_byte(buffer: &mut [u8], byte: u8) -> &mut [u8] {
+    let Some((last, free)) = buffer.split_last_mut() else {
+        return &mut [];
+    };
+    *last = byte;
+    free
 }
 
 #[inline]
@@ -125,7 +132,7 @@ pub(super) fn push_fraction<const DECIMALS: usize>(out: &mut Vec<u8>, value: u64
     };
     fill_unsigned(decimals, part);
     let zeros = decimals.iter().rev().take_while(|b| **b == b'0').count();
-    let start = fill_unsigned(fill_bytes(before, b"."), whole).len();
+    let start = fill_unsigned(fill_byte(before, b'.'), whole).len();
     let number = buffer.get(start..MAX_NUMBER_BYTES - zeros);
     out.extend_from_slice(number.unwrap_or_default());
 }

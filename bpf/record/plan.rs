@@ -173,7 +173,7 @@ impl Plan {
         record: &'a [u8],
         summaries: &[Summary],
     ) -> Value<'a> {
-        match column.cell {
+        match &column.cell {
             Cell::Integer(integer) => integer.read_shown(record),
             Cell::String(string) => string.read(record),
             Cell::Stat {
@@ -181,8 +181,8 @@ impl Plan {
                 stat,
                 unit,
             } => summaries
-                .get(histogram)
-                .map_or(Value::Absent, |summary| summary.value(stat, unit)),
+                .get(*histogram)
+                .map_or(Value::Absent, |summary| summary.value(*stat, *unit)),
         }
     }
 }
