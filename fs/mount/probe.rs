@@ -63,7 +63,8 @@ impl Daemon {
 /// [`MountError::Mountpoint`] if the daemon of a FUSE file system is gone.
 pub fn probe(mountpoint: &Path) -> Result<(), MountError> {
     match statvfs(mountpoint) {
-        Err(error @ (Errno::NOTCONN | Errno::CONNABORTED)) => {
+        // CONNREFUSED: the daemon went before it answered its first request.
+        Err(error @ (Errno::NOTCONN | Errno::CONNABORTED | Errno::CONNREFUSED)) => {
             Err(MountError::mountpoint(mountpoint)(error.into()))
         }
         _ => Ok(()),

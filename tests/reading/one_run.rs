@@ -10,13 +10,18 @@ use std::time::Duration;
 
 use crate::common::objects::{PATIENCE, Placed, object};
 use crate::common::readers::python;
-use crate::common::{FixtureCgroup, eventually};
+use crate::common::{FixtureCgroup, eventually, less_if_emulated};
 
 const VIEW: &str = "clears";
 
 /// How many lines of 40 bytes follow the first: outputs of a few bytes, 2 to 4 KiB, more than the
 /// size that an unknown file shows, and much more.
 const LINES: [usize; 4] = [0, 80, 150, 600];
+
+/// All of them, or the first and one above the size that is shown.
+fn lines() -> &'static [usize] {
+    less_if_emulated(&LINES, &[0, 150])
+}
 
 /// The readers by sendfile fill the page cache.
 const SENDFILE: &str = "
@@ -66,7 +71,7 @@ fn pass(file: &File) -> Vec<u8> {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn a_program_that_clears_what_it_shows_loses_nothing() {
     let cgroup = FixtureCgroup::new("clears");
-    for lines in LINES {
+    for &lines in lines() {
         let placed = placed(lines);
         let file = placed.mount.dir_of(cgroup.path()).join(VIEW);
         let mut runs = Vec::new();
@@ -89,7 +94,7 @@ fn a_program_that_clears_what_it_shows_loses_nothing() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn the_first_read_gets_the_run_of_open_however_late_it_comes() {
     let cgroup = FixtureCgroup::new("late");
-    for lines in LINES {
+    for &lines in lines() {
         let placed = placed(lines);
         let file = placed.mount.dir_of(cgroup.path()).join(VIEW);
         for run in [1, 2] {
@@ -124,7 +129,7 @@ fn assert_enodev(read: io::Result<usize>) {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn the_first_read_answers_enodev_when_the_cgroup_went_after_open() {
     let cgroup = FixtureCgroup::new("went");
-    for lines in LINES {
+    for &lines in lines() {
         let placed = placed(lines);
         let open = |child: &Path| {
             let file = placed.mount.dir_of(child).join(VIEW);

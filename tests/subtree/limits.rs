@@ -30,7 +30,7 @@ fn a_leafs_tree_is_read_when_the_whole_tree_is_over_the_limit() {
 #[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
 fn a_subtree_read_by_single_reads_is_whole_at_any_depth() {
     // Below 2,048 the depth is nothing special, but emulated CPUs take too long for more.
-    let depth = less_if_emulated(2200, 300);
+    let depth = less_if_emulated(2200, 100);
     let chain = Deep::new(&vec!["c".to_owned(); depth]);
     let placed = Placed::new();
     placed.put("hello", &say("hello", "hello"));
