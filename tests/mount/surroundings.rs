@@ -36,7 +36,7 @@ fn mount_other(point: &Mountpoint) -> OwnedFd {
     device
 }
 
-/// Runs what has to fail within 30 s with one line that says all of `why`.
+/// Runs cgview, which has to fail within 30 s with one line that contains all of `why`.
 fn fails_saying(arguments: &[&str], why: &[&str]) {
     let output = run(
         "timeout",
