@@ -114,6 +114,15 @@ count_cells() {
 		END { print n + 0 }' "$2"
 }
 
+# The tests that cargo test's output $1 says have failed, each with the first lines of what it printed. Names come from
+# these blocks: a child may print into the line "test ... FAILED".
+failed_tests() {
+	awk '
+		/^---- .* stdout ----$/ { print "failed: " $2; lines = 12; next }
+		/^failures:$/ { lines = 0 }
+		lines > 0 && NF { print "    " substr($0, 1, 300); lines-- }' "$1"
+}
+
 # Installs what a step needs. One that misses something fails, but is run: what it does without that counts.
 provide() {
 	# shellcheck disable=SC2086  # a list
@@ -151,7 +160,10 @@ run_step() {
 	if [ ${#refused[@]} -gt 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
 	passed=$((passed + ok)) failed=$((failed + bad))
 	for reason in ${refused[@]+"${refused[@]}"}; do failures+=("$step: $reason"); done
-	mapfile -t -O ${#failures[@]} failures < <(grep -E '^test .* FAILED$|^(guest|[^ ]+::[^ ]+) .*FAILED' "$log")
+	mapfile -t -O ${#failures[@]} failures < <(
+		failed_tests "$log"
+		grep -E '^(guest|[^ ]+::[^ ]+) .*FAILED' "$log"
+	)
 	summary+=("$(printf '%-10s %5d passed %3d failed %5d s' "$step" "$ok" "$bad" $((SECONDS - started)))")
 }
 

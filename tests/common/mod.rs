@@ -18,6 +18,7 @@ pub mod watched;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -280,10 +281,11 @@ impl MountedCgview {
             .flatten()
             .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
         objects
-            .flat_map(|object| {
-                fs::read_dir(object.path())
-                    .expect("list an object")
-                    .flatten()
+            .flat_map(|object| match fs::read_dir(object.path()) {
+                Ok(pins) => pins.flatten().collect(),
+                // Taken away since it was listed.
+                Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+                Err(error) => panic!("list {}: {error}", object.path().display()),
             })
             .map(|pin| pin.path())
             .filter(|pin| {
