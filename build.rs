@@ -1,15 +1,19 @@
 //! Compiles each `bpf/views/*.bpf.c` and writes the table of built-in objects. To add a built-in
-//! view, add its source file there.
+//! view, add its source file there. Also reads the layouts of the authoring header for `bpf/abi.rs`.
 
 use std::env;
 use std::error::Error;
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use libbpf_cargo::SkeletonBuilder;
+use libbpf_rs::btf::types::{Enum, MemberAttr, Struct};
+use libbpf_rs::btf::{Btf, HasSize as _};
 
 const VIEWS: &str = "bpf/views";
+const ABI: &str = "bpf/abi.bpf.c";
 const INCLUDE: &str = "bpf/include";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -33,7 +37,37 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     table.push(']');
     fs::write(out_dir.join("builtin.rs"), table)?;
+
+    let object = compile(Path::new(ABI), &out_dir.join("abi.o"))?;
+    fs::write(out_dir.join("abi.rs"), abi(&Btf::from_path(object)?)?)?;
     Ok(())
+}
+
+fn abi(btf: &Btf<'_>) -> Result<String, Box<dyn Error>> {
+    let mut source = String::new();
+    for name in ["cgview_numbers", "cgview_flags"] {
+        let numbers = btf.type_by_name::<Enum<'_>>(name).ok_or(name)?;
+        for number in numbers.iter() {
+            let name = number.name.ok_or("an enumerator has a name")?;
+            let name = name.to_string_lossy().to_uppercase();
+            writeln!(source, "pub(crate) const {name}: u32 = {};", number.value)?;
+        }
+    }
+    for name in ["cgview_swept", "cgview_hist", "cgview_hist_log2"] {
+        let layout = btf.type_by_name::<Struct<'_>>(name).ok_or(name)?;
+        writeln!(source, "pub(crate) mod {name} {{")?;
+        writeln!(source, "pub(crate) const SIZE: usize = {};", layout.size())?;
+        for member in layout.iter() {
+            let MemberAttr::Normal { offset } = member.attr else {
+                return Err(format!("struct {name} has a bit field").into());
+            };
+            let member = member.name.ok_or("a member has a name")?;
+            let member = member.to_string_lossy().to_uppercase();
+            writeln!(source, "pub(crate) const {member}: usize = {};", offset / 8)?;
+        }
+        writeln!(source, "}}")?;
+    }
+    Ok(source)
 }
 
 fn compile(source: &Path, object: &Path) -> Result<PathBuf, Box<dyn Error>> {

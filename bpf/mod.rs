@@ -9,6 +9,7 @@
 //! [`run`] starts [`load`] as a process for each object and takes a [`Manifest`] from it; the two
 //! share nothing else but the names of pins.
 
+mod abi;
 pub mod catalog;
 mod error;
 mod fdinfo;

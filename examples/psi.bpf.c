@@ -6,10 +6,8 @@
  */
 #include <cgview/cgview.h>
 
-CGVIEW_NR_CPUS;
-
 struct stall {
-	__u32 cpu CGVIEW_KEY("the CPU");
+	__u32 cpu CGVIEW_LABEL("the CPU");
 	__u32 running CGVIEW_GAUGE("", "tasks that run or wait for the CPU");
 	__u32 iowait CGVIEW_GAUGE("", "tasks that wait for I/O");
 	__u32 memstall CGVIEW_GAUGE("", "tasks that wait for memory");
@@ -23,7 +21,8 @@ struct stall {
 	__u32 cpu_some_ns CGVIEW_GAUGE("", "time that some waited for the CPU, modulo 2^32");
 };
 
-CGVIEW_ROWS(psi, struct stall, "Where the tasks of a cgroup stall");
+CGVIEW_ROWS(psi, struct stall);
+CGVIEW_HELP(psi, "Where the tasks of a cgroup stall");
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct psi_group_cpu {
@@ -70,10 +69,10 @@ static __always_inline struct psi_group *psi_of(struct cgroup___psi *cgrp, int l
 SEC("iter/cgroup")
 int psi(struct bpf_iter__cgroup *ctx)
 {
-	struct cgroup *cgrp = ctx->cgroup;
+	struct cgroup *cgrp = cgview_cgroup(ctx);
 	struct psi_group *psi;
 
-	if (!cgrp || !cgview_is_v2(cgrp))
+	if (!cgrp)
 		return 0;
 	psi = psi_of((void *)cgrp, cgrp->level);
 	for (__u32 cpu = 0; psi && cpu < cgview_nr_cpus; cpu++) {

@@ -7,12 +7,13 @@
 #include <cgview/cgview.h>
 
 struct task {
-	__u32 tid CGVIEW_KEY("the thread's id");
+	__u32 tid CGVIEW_LABEL("the thread's id");
 	__u32 pid CGVIEW_GAUGE("", "its process's id");
 	char comm[16] CGVIEW_GAUGE("", "its name");
 };
 
-CGVIEW_ROWS(tasks, struct task, "The threads of a cgroup");
+CGVIEW_ROWS(tasks, struct task);
+CGVIEW_HELP(tasks, "The threads of a cgroup");
 
 SEC("iter/cgroup")
 int tasks(struct bpf_iter__cgroup *ctx)

@@ -94,7 +94,7 @@ pub(super) fn pin_views(object: &Object, dir: &Path, manifest: &Manifest) -> Res
                     .map_err(|error| format!("pin program {}: {error}", info.name))?;
             }
         }
-        let swept = format!("{}_swept", view.program.name);
+        let swept = format!("cgview_{}_swept", view.program.name);
         for map in object.maps().filter(|map| map.name() == OsStr::new(&swept)) {
             keep::pin_map(&map, &pins::of(dir, pins::SWEPT, index))
                 .map_err(|error| format!("pin map {swept}: {error}"))?;

@@ -24,7 +24,8 @@ impl<'a> Types<'a> {
     /// Of the object in `elf`, which may have no types.
     pub(super) fn of(elf: &'a [u8]) -> Result<Types<'a>, String> {
         let btf = Btf::from_raw("view", elf).map_err(|error| error.to_string())?;
-        let tags = btf.as_ref().map(Tags::collect).unwrap_or_default();
+        let tags = btf.as_ref().map(Tags::collect).transpose()?;
+        let tags = tags.unwrap_or_default();
         Ok(Types { btf, tags })
     }
 }

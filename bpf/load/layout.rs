@@ -6,6 +6,7 @@ use libbpf_rs::btf::types::{Array, Int, IntEncoding, MemberAttr, Struct};
 use libbpf_rs::btf::{Btf, BtfKind, BtfType, HasSize};
 
 use super::tags::{Tags, has, value};
+use crate::bpf::abi;
 use crate::bpf::record::{Field, Kind, Meaning, Record, Scale, Unit};
 
 /// The layout of the struct called `name`, or why it cannot be a record.
@@ -55,7 +56,7 @@ pub(super) fn of_struct(btf: &Btf<'_>, tags: &Tags, name: &str) -> Result<Record
 fn meaning(tags: &[String]) -> Meaning {
     if has(tags, "counter") {
         Meaning::Counter
-    } else if has(tags, "key") {
+    } else if has(tags, "label") {
         Meaning::Label
     } else {
         Meaning::Gauge
@@ -97,16 +98,15 @@ fn kind(btf: &Btf<'_>, ty: BtfType<'_>) -> Option<Kind> {
     }
 }
 
-/// `struct cgview_hist` and `struct cgview_hist_log2` of the authoring header: `u64 sum, max`,
-/// then the slots.
+/// `struct cgview_hist` and `struct cgview_hist_log2` of the authoring header.
 fn histogram(btf: &Btf<'_>, ty: Struct<'_>) -> Option<Kind> {
-    let scale = match ty.name()?.to_str()? {
-        "cgview_hist" => Scale::LogLinear,
-        "cgview_hist_log2" => Scale::Log2,
+    let (scale, head_bytes) = match ty.name()?.to_str()? {
+        "cgview_hist" => (Scale::LogLinear, abi::cgview_hist::SLOTS),
+        "cgview_hist_log2" => (Scale::Log2, abi::cgview_hist_log2::SLOTS),
         _ => return None,
     };
     let slots = ty.iter().find(|m| m.name.is_some_and(|n| n == "slots"))?;
     let slots = Array::try_from(btf.type_by_id::<BtfType<'_>>(slots.ty)?).ok()?;
     let slots = slots.capacity();
-    (ty.size() == (2 + slots) * 8).then_some(Kind::Histogram { scale, slots })
+    (ty.size() == head_bytes + slots * 8).then_some(Kind::Histogram { scale, slots })
 }

@@ -3,9 +3,10 @@
 use super::column::{Percentile, Stat};
 use super::field::{Value, all_ones, u64_at};
 use super::layout::{Scale, Unit};
+use crate::bpf::abi::cgview_hist;
 
-/// The size of `u64 sum, max`, which precede the slots.
-pub(super) const HEAD_BYTES: usize = 16;
+/// The size of what precedes the slots, the same for both scales.
+pub(super) const HEAD_BYTES: usize = cgview_hist::SLOTS;
 
 /// Reads a histogram field.
 #[derive(Debug, Clone, Copy)]
@@ -138,7 +139,7 @@ impl Histogram {
 
     /// The sum of all values, in the unit of the record.
     pub(super) fn sum(&self, record: &[u8]) -> u64 {
-        u64_at(record, self.offset_bytes)
+        u64_at(record, self.offset_bytes + cgview_hist::SUM)
     }
 
     /// Summarizes the histogram of a record.
@@ -151,7 +152,7 @@ impl Histogram {
             };
         }
         let count = self.counts(record).fold(0, u64::wrapping_add);
-        let max = u64_at(record, self.offset_bytes + 8);
+        let max = u64_at(record, self.offset_bytes + cgview_hist::MAX);
         Summary {
             absent: false,
             count,

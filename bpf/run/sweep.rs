@@ -11,9 +11,10 @@ use std::time::Duration;
 use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, MapHandle, Program};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::swept::{HEADER_BYTES, Swept, u64_at};
+use super::swept::{Swept, u64_at};
 use super::totals;
 use crate::bpf::Error;
+use crate::bpf::abi::cgview_swept;
 use crate::bpf::manifest::Order;
 use crate::bpf::record::Record;
 use crate::sys::{self, MappedArray};
@@ -106,9 +107,9 @@ impl Sweeper {
             how,
             outer: MapHandle::from_pinned_path(swept)?,
             record_bytes: record.size_bytes,
-            element_bytes: (HEADER_BYTES + record.size_bytes).next_multiple_of(8),
+            element_bytes: (cgview_swept::SIZE + record.size_bytes).next_multiple_of(8),
             totals: totals
-                .map(|field| HEADER_BYTES + field.offset_bytes)
+                .map(|field| cgview_swept::SIZE + field.offset_bytes)
                 .collect(),
             max_bytes,
             array: Mutex::default(),

@@ -1,16 +1,7 @@
 //! The result of a sweep: an array with one element for each cgroup, parents before their children.
 //! Its layout is `struct cgview_swept` of the authoring header, with the record behind it.
 
-/// `sizeof(struct cgview_swept)`.
-pub(super) const HEADER_BYTES: usize = 32;
-
-/// `offsetof(struct cgview_swept, ...)`.
-const PARENT_OFFSET: usize = 8;
-pub(super) const LEVEL_OFFSET: usize = 16;
-const FLAGS_OFFSET: usize = 20;
-
-/// `CGVIEW_NO_RECORD`: the view has no record for this cgroup.
-const NO_RECORD: u32 = 1;
+use crate::bpf::abi::{CGVIEW_NO_RECORD, cgview_swept};
 
 /// The cgroups that a sweep has visited.
 #[derive(Clone, Copy)]
@@ -49,13 +40,14 @@ impl<'a> Swept<'a> {
 
     /// The cgroups that have a record, in the order of the visits.
     pub fn iter(&self) -> impl Iterator<Item = SweptCgroup<'a>> + use<'a> {
-        let record = HEADER_BYTES..HEADER_BYTES + self.record_bytes;
+        let record = cgview_swept::SIZE..cgview_swept::SIZE + self.record_bytes;
         let elements = self.bytes.chunks_exact(self.element_bytes);
-        let with_record = elements.filter(|one| u32_at(one, FLAGS_OFFSET) & NO_RECORD == 0);
+        let with_record =
+            elements.filter(|one| u32_at(one, cgview_swept::FLAGS) & CGVIEW_NO_RECORD == 0);
         with_record.map(move |one| SweptCgroup {
-            id: u64_at(one, 0),
-            parent: u64_at(one, PARENT_OFFSET),
-            level: u32_at(one, LEVEL_OFFSET),
+            id: u64_at(one, cgview_swept::ID),
+            parent: u64_at(one, cgview_swept::PARENT_ID),
+            level: u32_at(one, cgview_swept::LEVEL),
             record: one.get(record.clone()).unwrap_or_default(),
         })
     }
@@ -90,8 +82,8 @@ mod tests {
 
     #[test]
     fn level_and_flags_are_two_integers_on_any_machine() {
-        let bytes = [element(1, 3, 0), element(2, 1, NO_RECORD)].concat();
-        let swept = Swept::new(&bytes, HEADER_BYTES + 8, 8);
+        let bytes = [element(1, 3, 0), element(2, 1, CGVIEW_NO_RECORD)].concat();
+        let swept = Swept::new(&bytes, cgview_swept::SIZE + 8, 8);
         let found: Vec<_> = swept.iter().collect();
         let expected = SweptCgroup {
             id: 1,

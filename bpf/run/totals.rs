@@ -3,7 +3,8 @@
 //! else has just flushed, may show more than its parent. The parent has counted the same events or
 //! is about to, so its value is raised to the sum of its children.
 
-use super::swept::{LEVEL_OFFSET, u32_at};
+use super::swept::u32_at;
+use crate::bpf::abi::cgview_swept;
 
 /// Deeper cgroups keep their values as they are: the sums of one path must not take any memory.
 const MAX_LEVELS: usize = 4096;
@@ -17,7 +18,7 @@ pub(super) fn raise(swept: &mut [u8], element_bytes: usize, offsets: &[usize]) {
     let mut sums: Vec<u64> = Vec::new();
     let mut last_level = 0_usize;
     for element in swept.rchunks_exact_mut(element_bytes) {
-        let level = u32_at(element, LEVEL_OFFSET) as usize;
+        let level = u32_at(element, cgview_swept::LEVEL) as usize;
         if level >= MAX_LEVELS {
             continue;
         }
@@ -65,7 +66,7 @@ mod tests {
     fn raised(rows: &[(u32, u64)]) -> Vec<u64> {
         let mut bytes = Vec::new();
         for (level, value) in rows {
-            bytes.extend([0; LEVEL_OFFSET]);
+            bytes.extend([0; cgview_swept::LEVEL]);
             bytes.extend(u64::from(*level).to_ne_bytes());
             bytes.extend(value.to_ne_bytes());
         }

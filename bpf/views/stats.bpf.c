@@ -8,8 +8,6 @@
  */
 #include <cgview/cgview.h>
 
-CGVIEW_PAGE_BYTES;
-
 /* A cgroup v2 has one set of tasks for each combination of v1 cgroups that its tasks are in. */
 #define MAX_SETS 65536
 
@@ -46,14 +44,10 @@ struct split {
 	__u64 system; /* ns */
 };
 
-/* By cgroup id: user and system time as last shown. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, struct split);
-} shown SEC(".maps");
+/* By cgroup: user and system time as last shown. */
+#define CGVIEW_MAP   shown
+#define CGVIEW_VALUE struct split
+#include <cgview/map.bpf.h>
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -164,10 +158,10 @@ static __always_inline void fill_cpu(struct cgroup *cgrp, struct stats *r)
 	split_cpu(&split, r->usage, cgrp->bstat.cputime.utime, cgrp->bstat.cputime.stime);
 	r->user = split.user;
 	r->system = split.system;
+	if (!seen)
+		seen = cgview_value(shown, cgrp);
 	if (seen)
 		*seen = split;
-	else
-		bpf_map_update_elem(&shown, &r->id, &split, BPF_NOEXIST);
 }
 
 /* The state of a count along the list of task sets. To the verifier the addresses are numbers. */
@@ -280,13 +274,11 @@ static __always_inline int fill_stats(struct cgroup *cgrp, struct stats *r)
 	return 0;
 }
 
-SEC("tp_btf/cgroup_release")
-int BPF_PROG(stats_release, struct cgroup *cgrp)
-{
-	return cgview_forget(&shown, cgrp);
-}
-
-CGVIEW_RECORD_FLUSHED(stats, struct stats, fill_stats,
-		      "What a cgroup is and uses: CPU time, tasks, memory");
+#define CGVIEW_VIEW    stats
+#define CGVIEW_FILL    fill_stats
+#define CGVIEW_PREPARE cgview_flush
+#define CGVIEW_V1
+#include <cgview/record.bpf.h>
+CGVIEW_HELP(stats, "What a cgroup is and uses: CPU time, tasks, memory");
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -49,6 +49,10 @@ static __always_inline int fill(struct cgroup *cgrp, struct lk_rec_0000 *r)
 	r->id = cgview_id(cgrp);
 	return 0;
 }
-CGVIEW_RECORD(lk_0000, struct lk_rec_0000, fill, "Leaves nothing behind");
+#define CGVIEW_VIEW   lk_0000
+#define CGVIEW_RECORD struct lk_rec_0000
+#define CGVIEW_FILL   fill
+#include <cgview/record.bpf.h>
+CGVIEW_HELP(lk_0000, "Leaves nothing behind");
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

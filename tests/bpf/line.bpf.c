@@ -3,12 +3,13 @@
 #include <cgview/cgview.h>
 
 struct step {
-	__u64 id CGVIEW_KEY("the cgroup's id");
+	__u64 id CGVIEW_LABEL("the cgroup's id");
 	__u64 level CGVIEW_GAUGE("", "its level");
 };
 
 CGVIEW_ORDER(line, "up");
-CGVIEW_ROWS(line, struct step, "A cgroup and those that it is in");
+CGVIEW_ROWS(line, struct step);
+CGVIEW_HELP(line, "A cgroup and those that it is in");
 
 SEC("iter/cgroup")
 int line(struct bpf_iter__cgroup *ctx)

@@ -44,6 +44,9 @@ static __always_inline int fill_quantiles(struct cgroup *cgrp, struct quantiles 
 	return 0;
 }
 
-CGVIEW_RECORD(quantiles, struct quantiles, fill_quantiles, "Known data");
+#define CGVIEW_VIEW quantiles
+#define CGVIEW_FILL fill_quantiles
+#include <cgview/record.bpf.h>
+CGVIEW_HELP(quantiles, "Known data");
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -11,6 +11,9 @@ static __always_inline int fill_clash(struct cgroup *cgrp, struct clash *r)
 	return 0;
 }
 
-CGVIEW_RECORD(clash, struct clash, fill_clash, "Cannot be shown");
+#define CGVIEW_VIEW clash
+#define CGVIEW_FILL fill_clash
+#include <cgview/record.bpf.h>
+CGVIEW_HELP(clash, "Cannot be shown");
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -10,16 +10,16 @@ use serde_json::Value;
 /// Our programs, and what each needs of the kernel.
 const PROGRAMS: &[(&str, Needs)] = &[
     ("stats", Needs::Nothing),
-    ("stats_release", Needs::Nothing),
-    ("stats_walk", Needs::Nothing),
-    ("stats_sweep", Needs::Function("bpf_iter_css_new")),
+    ("cgview_release_shown", Needs::Nothing),
+    ("cgview_stats_walk", Needs::Nothing),
+    ("cgview_stats_sweep", Needs::Function("bpf_iter_css_new")),
     ("vmscan", Needs::Nothing),
-    ("vmscan_walk", Needs::Nothing),
-    ("vmscan_sweep", Needs::Function("bpf_iter_css_new")),
+    ("cgview_vmscan_walk", Needs::Nothing),
+    ("cgview_vmscan_sweep", Needs::Function("bpf_iter_css_new")),
     ("vmscan_begin", Needs::Nothing),
     ("vmscan_end", Needs::Nothing),
-    ("vmscan_release", Needs::Nothing),
-    ("vmscan_flush", Needs::Fentry),
+    ("cgview_release_reclaims", Needs::Nothing),
+    ("cgview_flush_reclaims", Needs::Fentry),
 ];
 
 /// What a guest of tests/vm/run is expected to have; other machines are asked.
@@ -27,33 +27,33 @@ const EXPECTED: &[(&str, &[(&str, bool)])] = &[
     (
         "6.1",
         &[
-            ("stats_sweep", false),
-            ("vmscan_sweep", false),
-            ("vmscan_flush", true),
+            ("cgview_stats_sweep", false),
+            ("cgview_vmscan_sweep", false),
+            ("cgview_flush_reclaims", true),
         ],
     ),
     (
         "6.12",
         &[
-            ("stats_sweep", true),
-            ("vmscan_sweep", true),
-            ("vmscan_flush", true),
+            ("cgview_stats_sweep", true),
+            ("cgview_vmscan_sweep", true),
+            ("cgview_flush_reclaims", true),
         ],
     ),
     (
         "6.1-hybrid",
         &[
-            ("stats_sweep", false),
-            ("vmscan_sweep", false),
-            ("vmscan_flush", true),
+            ("cgview_stats_sweep", false),
+            ("cgview_vmscan_sweep", false),
+            ("cgview_flush_reclaims", true),
         ],
     ),
     (
         "7.2",
         &[
-            ("stats_sweep", true),
-            ("vmscan_sweep", true),
-            ("vmscan_flush", true),
+            ("cgview_stats_sweep", true),
+            ("cgview_vmscan_sweep", true),
+            ("cgview_flush_reclaims", true),
         ],
     ),
 ];

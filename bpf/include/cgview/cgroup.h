@@ -3,8 +3,10 @@
 #ifndef CGVIEW_CGROUP_H
 #define CGVIEW_CGROUP_H
 
-/* cgview_for_each_ancestor() leaves out cgroups from this level on; the root is at level 0. */
-#define CGVIEW_MAX_LEVEL 64
+/* More than the deepest tree that a path can name has. */
+#define CGVIEW_MAX_LEVELS 65536
+
+#define CGVIEW_E2BIG 7
 
 /*
  * Reads a field through a pointer that the verifier takes for another type, or for a number: a
@@ -52,6 +54,17 @@ static __always_inline bool cgview_is_v2(struct cgroup *cgrp)
 }
 
 /*
+ * The cgroup for which an iterator runs the program. NULL for the run after the last cgroup, and
+ * for a cgroup v1: return then.
+ */
+static __always_inline struct cgroup *cgview_cgroup(struct bpf_iter__cgroup *ctx)
+{
+	struct cgroup *cgrp = ctx->cgroup;
+
+	return cgrp && cgview_is_v2(cgrp) ? cgrp : NULL;
+}
+
+/*
  * The css of this cgroup for `controller` (cpu, io, memory or pids), for cgview_get(). NULL if the
  * kernel lacks the controller or the cgroup does not have it enabled. A css that the kernel keeps
  * only because another controller depends on it, as io does on memory, counts as not enabled.
@@ -73,26 +86,6 @@ static __always_inline struct cgroup *cgview_task_cgroup(struct task_struct *tas
 	return task->cgroups->dfl_cgrp;
 }
 
-/* The id of the cgroup's ancestor at `level`, 0 to the cgroup's own; 0 if it cannot be read. */
-static __always_inline __u64 cgview_ancestor_id(struct cgroup *cgrp, int level)
-{
-	struct cgroup *ancestor;
-
-	if (bpf_core_read(&ancestor, sizeof(ancestor), &cgrp->ancestors[level]))
-		return 0;
-	return BPF_CORE_READ(ancestor, kn, id);
-}
-
-/*
- * A loop over the ancestors of the cgroup and the cgroup itself, from the root down, with `id` set
- * to the id of each. A counter that is raised for each of them is the sum of its subtree at any
- * moment, and keeps the share of a removed child.
- */
-#define cgview_for_each_ancestor(id, cgrp)                                                         \
-	for (int __level = 0; __level < CGVIEW_MAX_LEVEL && __level <= (cgrp)->level &&            \
-			      ((id) = cgview_ancestor_id(cgrp, __level));                          \
-	     __level++)
-
 /* The value of a key in a hash; a copy of `initial` if there was none. NULL if the map is full. */
 static __always_inline void *cgview_lookup_or_add(void *map, const void *key, const void *initial)
 {
@@ -102,19 +95,6 @@ static __always_inline void *cgview_lookup_or_add(void *map, const void *key, co
 		return value;
 	bpf_map_update_elem(map, key, initial, BPF_NOEXIST);
 	return bpf_map_lookup_elem(map, key);
-}
-
-/*
- * For SEC("tp_btf/cgroup_release"): deletes the entry of a cgroup v2 from a map by cgroup id.
- * Without it, entries of gone cgroups fill the map. Always 0, the value to return from the program.
- */
-static __always_inline int cgview_forget(void *map, struct cgroup *cgrp)
-{
-	__u64 id = cgview_id(cgrp);
-
-	if (cgview_is_v2(cgrp))
-		bpf_map_delete_elem(map, &id);
-	return 0;
 }
 
 /* Flushes rstat of the cgroup and all below. It sleeps: for iter.s/cgroup programs only. */

@@ -61,10 +61,13 @@ static __always_inline __u64 cgview_hist_slot(__u64 value)
 	return slot < CGVIEW_HIST_SLOTS ? slot : CGVIEW_HIST_SLOTS - 1;
 }
 
-/* Raises *max to `value`; gives up when other CPUs change it four times meanwhile. */
+/*
+ * Raises *max to `value`, if `max` is not NULL; gives up when other CPUs change it four times
+ * meanwhile.
+ */
 static __always_inline void cgview_max(__u64 *max, __u64 value)
 {
-	for (int tries = 0; tries < 4; tries++) {
+	for (int tries = 0; max && tries < 4; tries++) {
 		__u64 old = *(volatile __u64 *)max;
 
 		if (value <= old || __sync_val_compare_and_swap(max, old, value) == old)
