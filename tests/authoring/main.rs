@@ -5,6 +5,7 @@ mod common;
 mod examples;
 mod guide;
 mod iterators;
+mod maps;
 mod orders;
 mod percentiles;
 mod rows;

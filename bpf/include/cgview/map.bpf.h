@@ -217,35 +217,6 @@ static __always_inline void cgview__m(add_up)(struct cgroup *cgrp, CGVIEW_VALUE 
 	cgview_updated(cgrp, bpf_get_smp_processor_id());
 }
 
-/* The kernel calls bpf_rstat_flush() for each updated cgroup and CPU, children before parents. */
-SEC("?fentry/bpf_rstat_flush")
-int cgview__prog(cgview__m(flush), struct cgroup *cgrp, struct cgroup *parent, int cpu)
-{
-	__u64 id = cgview_id(cgrp);
-	CGVIEW_VALUE *here = bpf_map_lookup_percpu_elem(&cgview__m(unflushed), &id, cpu);
-	struct cgview__entry *entry = bpf_map_lookup_elem(&CGVIEW_MAP, &id);
-	CGVIEW_VALUE amount = {};
-	bool any = false;
-
-	if (!cgview_is_v2(cgrp))
-		return 0;
-	if (here)
-		any |= cgview__take_all(here, &amount, cgview__numbers);
-	if (entry)
-		any |= cgview__take_all(&entry->pending, &amount, cgview__numbers);
-	if (!any)
-		return 0;
-	if (entry)
-		cgview__add_all(&entry->value, &amount, cgview__numbers);
-	if (!parent || !cgview__m(value)(parent))
-		return 0;
-	id = cgview_id(parent);
-	entry = bpf_map_lookup_elem(&CGVIEW_MAP, &id);
-	if (entry)
-		cgview__add_all(&entry->pending, &amount, cgview__numbers);
-	return 0;
-}
-
 struct cgview__rest {
 	__u64 id;
 	CGVIEW_VALUE amount;
@@ -274,6 +245,37 @@ int cgview__prog(cgview__m(release), struct cgroup *cgrp)
 	cgview__m(add_levels)(cgrp, &rest.amount);
 	bpf_map_delete_elem(&cgview__m(unflushed), &rest.id);
 	bpf_map_delete_elem(&CGVIEW_MAP, &rest.id);
+	return 0;
+}
+
+/* The kernel calls bpf_rstat_flush() for each updated cgroup and CPU, children before parents. */
+SEC("?fentry/bpf_rstat_flush")
+int cgview__prog(cgview__m(flush), struct cgroup *cgrp, struct cgroup *parent, int cpu)
+{
+	__u64 id = cgview_id(cgrp);
+	CGVIEW_VALUE *here = bpf_map_lookup_percpu_elem(&cgview__m(unflushed), &id, cpu);
+	struct cgview__entry *entry = bpf_map_lookup_elem(&CGVIEW_MAP, &id);
+	CGVIEW_VALUE amount = {};
+	bool any = false;
+
+	if (!cgview_is_v2(cgrp))
+		return 0;
+	if (here)
+		any |= cgview__take_all(here, &amount, cgview__numbers);
+	if (entry)
+		any |= cgview__take_all(&entry->pending, &amount, cgview__numbers);
+	if (!any)
+		return 0;
+	if (entry)
+		cgview__add_all(&entry->value, &amount, cgview__numbers);
+	if (!parent)
+		return 0;
+	id = cgview_id(parent);
+	entry = cgview__m(value)(parent) ? bpf_map_lookup_elem(&CGVIEW_MAP, &id) : NULL;
+	if (entry)
+		cgview__add_all(&entry->pending, &amount, cgview__numbers);
+	else
+		cgview__m(add_levels)(parent, &amount);
 	return 0;
 }
 
