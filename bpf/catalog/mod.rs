@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use parking_lot::RwLock;
 
 use super::Builtin;
+use super::compile;
 use super::manifest::Manifest;
 use super::run::{Engine, LoadedObject, View};
 
@@ -172,7 +173,7 @@ impl Catalog {
     /// Loads what a file or a pin holds now, in the place of what it held before.
     fn load(&self, origin: &Origin, placement: &Path) {
         let loaded = match origin {
-            Origin::File(path) => files::read(path).and_then(|elf| {
+            Origin::File(path) => self.object_bytes(path).and_then(|elf| {
                 let previous = self.object(origin);
                 let loaded = self
                     .engine
@@ -186,6 +187,15 @@ impl Catalog {
             Origin::Builtin(_) => return,
         };
         self.admit(origin.clone(), placement, loaded);
+    }
+
+    /// What an object file holds, or what its source gives.
+    fn object_bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
+        let bytes = files::read(path)?;
+        if !compile::is_source(&path.to_string_lossy()) {
+            return Ok(bytes);
+        }
+        compile::compile(path, &bytes, &|| self.engine.ends())
     }
 
     /// Lists an object that is about to be loaded, where there is none yet.
