@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::args::{self, Args, Command};
 use crate::bpf::catalog::{Catalog, Follow};
-use crate::bpf::compile::{self, sandbox};
+use crate::bpf::compile;
+use crate::bpf::compile::sandbox;
 use crate::bpf::load;
 use crate::bpf::run::{Engine, Links, OwnBpffs, Settings, check};
 use crate::bpf::{headers, skeleton};
