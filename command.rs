@@ -150,11 +150,7 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
 
 fn check_object(path: &Path, json: bool) -> Result<(), Failure> {
     let elf = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
-    let elf = if compile::is_source(&path.to_string_lossy()) {
-        compile::compile(path, &elf, &|| false)?
-    } else {
-        elf
-    };
+    let elf = compile::to_object(path, elf, &|| false)?;
     let manifest = check(&elf)?;
     let mut stdout = std::io::stdout().lock();
     if json {

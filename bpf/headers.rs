@@ -12,7 +12,7 @@ const CGVIEW: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/headers.rs")
 const USER_SPACE: [&str; 4] = ["bpf.h", "btf.h", "libbpf.h", "libbpf_common.h"];
 
 /// All headers, each by the path that `#include` names.
-pub(super) fn all() -> impl Iterator<Item = (String, &'static str)> {
+fn all() -> impl Iterator<Item = (String, &'static str)> {
     let cgview = CGVIEW
         .iter()
         .map(|(name, text)| (format!("cgview/{name}"), *text));

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! catalog -> run -> record        which views there are -> programs at work -> bytes to text
-//! compile                         source to ELF, by clang as nobody
+//! catalog -> compile              source files to ELF, by clang as nobody
 //! load -> record                  the loader process: ELF and BTF to a manifest, attached and pinned
 //! ```
 //!

@@ -173,7 +173,8 @@ impl Catalog {
     /// Loads what a file or a pin holds now, in the place of what it held before.
     fn load(&self, origin: &Origin, placement: &Path) {
         let loaded = match origin {
-            Origin::File(path) => self.object_bytes(path).and_then(|elf| {
+            Origin::File(path) => files::read(path).and_then(|bytes| {
+                let elf = compile::to_object(path, bytes, &|| self.engine.ends())?;
                 let previous = self.object(origin);
                 let loaded = self
                     .engine
@@ -187,15 +188,6 @@ impl Catalog {
             Origin::Builtin(_) => return,
         };
         self.admit(origin.clone(), placement, loaded);
-    }
-
-    /// What an object file holds, or what its source gives.
-    fn object_bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let bytes = files::read(path)?;
-        if !compile::is_source(&path.to_string_lossy()) {
-            return Ok(bytes);
-        }
-        compile::compile(path, &bytes, &|| self.engine.ends())
     }
 
     /// Lists an object that is about to be loaded, where there is none yet.

@@ -108,11 +108,16 @@ pub(super) fn with_name(path: &Path, source: &[u8]) -> Vec<u8> {
     text
 }
 
-/// The first error in the compiler's output, and how many there are besides.
+/// The first error in the compiler's output, and how many there are besides. The last line where no
+/// error is called so.
 pub(super) fn first_error(output: &str) -> Option<String> {
     let is_error = |line: &&str| line.contains("error: ");
     let mut errors = output.lines().filter(is_error);
-    let first = errors.next()?.replace(&format!("{INCLUDE}/"), "");
+    let Some(first) = errors.next() else {
+        let last = output.lines().rfind(|line| !line.trim().is_empty())?;
+        return Some(last.to_owned());
+    };
+    let first = first.replace(&format!("{INCLUDE}/"), "");
     Some(match errors.count() {
         0 => first,
         more => format!("{first} (and {more} more)"),
@@ -134,7 +139,11 @@ mod tests {
         );
         let header = first_error("/sys/include/cgview/record.h:9:2: error: y\n");
         assert_eq!(header.as_deref(), Some("cgview/record.h:9:2: error: y"));
-        assert_eq!(first_error("Killed\n"), None);
+        assert_eq!(
+            first_error("LLVM ERROR: x\n\n").as_deref(),
+            Some("LLVM ERROR: x")
+        );
+        assert_eq!(first_error("\n"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod clang;
 pub mod sandbox;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{self, Path};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -24,17 +24,30 @@ const ALLOWED: Allowed = Allowed {
 };
 
 /// Whether a file is the source of a view object, by its name.
-pub fn is_source(name: &str) -> bool {
+pub(super) fn is_source(name: &str) -> bool {
     name.strip_suffix(".bpf.c")
         .is_some_and(|stem| !stem.is_empty())
 }
 
-/// The object that clang makes of `source`, the contents of the file at `path`. Gives up when
-/// `ending` says so.
+/// The object in a file at `path` that holds `bytes`: the bytes, or what clang makes of them if they
+/// are a source, going by the file's name. Gives up when `ending` says so.
 ///
 /// # Errors
 /// The first error of the compiler, with file and line, or why it could not be run.
-pub fn compile(path: &Path, source: &[u8], ending: &dyn Fn() -> bool) -> Result<Vec<u8>, String> {
+pub fn to_object(
+    path: &Path,
+    bytes: Vec<u8>,
+    ending: &dyn Fn() -> bool,
+) -> Result<Vec<u8>, String> {
+    if !is_source(&path.to_string_lossy()) {
+        return Ok(bytes);
+    }
+    // The compiler has another working directory.
+    let path = path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    compile(&path, &bytes, ending)
+}
+
+fn compile(path: &Path, source: &[u8], ending: &dyn Fn() -> bool) -> Result<Vec<u8>, String> {
     let clang = Clang::find()?;
     let text = run(
         &clang.preprocess(path),
@@ -71,7 +84,7 @@ fn run(command: &[OsString], input: &[u8], ending: &dyn Fn() -> bool) -> Result<
     match child.and_then(|child| child::converse(child, input, &ALLOWED, ending)) {
         Ok((output, status)) if status.success() => Ok(output),
         Ok((output, status)) => Err(clang::first_error(&String::from_utf8_lossy(&output))
-            .unwrap_or_else(|| format!("the compiler ended with {status} and named no error"))),
+            .unwrap_or_else(|| format!("the compiler ended with {status} and no word"))),
         Err(error) => Err(format!("run the compiler: {error}")),
     }
 }

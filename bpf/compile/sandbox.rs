@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::fs::Mode;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -37,24 +38,11 @@ pub fn serve(command: &[OsString]) -> io::Result<Infallible> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(io::Error::other("there is no program to run"));
     };
-    crate::sys::close_inherited()?;
-    crate::sys::unshare_mounts_and_network()?;
-    mount_change(
-        "/",
-        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
-    )?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount("cgview", "/sys", "tmpfs", flags, c"size=16m,mode=755")?;
-    headers::write(Path::new(INCLUDE))?;
-    for (resource, limit) in LIMITS {
-        let limit = Rlimit {
-            current: Some(limit),
-            maximum: Some(limit),
-        };
-        setrlimit(resource, limit)?;
-    }
-    rustix::thread::set_no_new_privs(true)?;
+    // Whoever reads the compiler's errors reads those of this function too.
     rustix::stdio::dup2_stderr(rustix::stdio::stdout())?;
+    crate::sys::close_inherited()?;
+    give_own_mounts().map_err(|error| in_step("give the compiler mounts of its own", &error))?;
+    set_limits().map_err(|error| in_step("limit the compiler", &error))?;
     // std clears the groups when it changes the user.
     let error = Command::new(program)
         .args(arguments)
@@ -64,5 +52,32 @@ pub fn serve(command: &[OsString]) -> io::Result<Infallible> {
         .uid(NOBODY)
         .gid(NOBODY)
         .exec();
-    Err(error)
+    let step = format!("run {} as nobody", program.to_string_lossy());
+    Err(in_step(&step, &error))
+}
+
+fn in_step(step: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{step}: {error}"))
+}
+
+fn give_own_mounts() -> io::Result<()> {
+    crate::sys::unshare_mounts_and_network()?;
+    let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+    mount_change("/", private)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("cgview", "/sys", "tmpfs", flags, c"size=16m,mode=755")?;
+    // Nobody has to read the headers, whatever the umask of whoever mounts.
+    rustix::process::umask(Mode::WGRP | Mode::WOTH);
+    headers::write(Path::new(INCLUDE))
+}
+
+fn set_limits() -> io::Result<()> {
+    for (resource, limit) in LIMITS {
+        let limit = Rlimit {
+            current: Some(limit),
+            maximum: Some(limit),
+        };
+        setrlimit(resource, limit)?;
+    }
+    Ok(rustix::thread::set_no_new_privs(true)?)
 }

@@ -69,6 +69,18 @@ fn the_compiler_runs_as_nobody_without_network_in_limits() {
     );
     // The standard streams, and the directory that ls reads.
     assert_eq!(words[12..], ["4", "refused"]);
+
+    let headers = "umask 077; exec \"$0\" --compile /bin/cat /sys/include/cgview/cgview.h";
+    let output = run("sh", ["-c", headers, CGVIEW]);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("#define CGVIEW_H"), "{shown}");
+    // Where the compiler's own errors are expected.
+    let output = run(CGVIEW, ["--compile", "/no/such"]);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        shown.contains("run /no/such as nobody: No such file"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -103,7 +115,14 @@ fn a_source_is_checked_and_compiles_elsewhere_with_the_headers() {
     assert!(output.status.success(), "{complaint}");
 
     fs::write(&path, "int x\n").expect("break the source");
-    let output = run(CGVIEW, ["--check", name]);
+    let script = "cd \"$1\" && exec \"$0\" --check starts.bpf.c";
+    let words = [
+        "-c".as_ref(),
+        script.as_ref(),
+        CGVIEW.as_ref(),
+        dir.path().as_os_str(),
+    ];
+    let output = run("sh", words);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(
         complaint.contains(&format!("{name}:1:6: error: ")),
