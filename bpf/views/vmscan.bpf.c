@@ -16,8 +16,14 @@ struct vmscan {
 		CGVIEW_WITH_DESCENDANTS;
 };
 
+static __always_inline int fill_vmscan(struct cgroup *cgrp, struct vmscan *r)
+{
+	return cgview_controller_exists(memory) ? 0 : CGVIEW_NO_RECORD;
+}
+
 #define CGVIEW_VIEW vmscan
 #define CGVIEW_MAP  reclaims
+#define CGVIEW_FILL fill_vmscan
 #define CGVIEW_RSTAT
 #include <cgview/record.bpf.h>
 CGVIEW_HELP(vmscan, "How long the tasks of a cgroup spent reclaiming memory");

@@ -130,6 +130,9 @@ fn a_hierarchy_of_version_1_is_a_source() {
     let text = fs::read_to_string(point.path().join("child/stats")).expect("read");
     assert_eq!(value(&text, "id"), Some(id(&child)));
     assert_eq!(value(&text, "level"), Some(1));
+    // Its map has cgroups v2 alone.
+    let text = fs::read_to_string(point.path().join("child/vmscan")).expect("read");
+    assert_eq!(text, "");
     let text = fs::read_to_string(point.path().join("stats")).expect("read");
     assert_eq!(value(&text, "nr_descendants"), Some(1));
     umount(point.str());

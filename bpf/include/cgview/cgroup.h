@@ -71,13 +71,34 @@ static __always_inline struct cgroup *cgview_cgroup(struct bpf_iter__cgroup *ctx
  */
 #define cgview_css(cgrp, controller)                                                               \
 	({                                                                                         \
-		struct cgroup_subsys_state *__css = NULL;                                          \
+		struct cgroup_subsys_state *__css = cgview__subsys(cgrp, subsys, controller);      \
+                                                                                                   \
+		__css && (cgview_follow(__css, flags) & CSS_VISIBLE) ? __css : NULL;               \
+	})
+
+/*
+ * Whether the machine has the controller, for v2 or v1: the kernel has it, and it is not disabled
+ * by cgroup_disable=. If it is, the kernel keeps a css for the root alone, and that without files.
+ */
+#define cgview_controller_exists(controller)                                                       \
+	({                                                                                         \
+		struct task_struct *__task = bpf_get_current_task_btf();                           \
+		struct cgroup_subsys_state *__css =                                                \
+			cgview__subsys(__task, cgroups->subsys, controller);                       \
+                                                                                                   \
+		__css && (cgview_follow(__css, parent) ||                                          \
+			  cgview_follow(__css, flags) & CSS_VISIBLE);                              \
+	})
+
+#define cgview__subsys(ptr, field, controller)                                                     \
+	({                                                                                         \
+		struct cgroup_subsys_state *__subsys = NULL;                                       \
                                                                                                    \
 		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, controller##_cgrp_id))       \
-			__css = cgview_follow(cgrp,                                                \
-					      subsys[bpf_core_enum_value(enum cgroup_subsys_id,    \
-									 controller##_cgrp_id)]);  \
-		__css && (cgview_follow(__css, flags) & CSS_VISIBLE) ? __css : NULL;               \
+			__subsys = cgview_follow(                                                  \
+				ptr, field[bpf_core_enum_value(enum cgroup_subsys_id,              \
+							       controller##_cgrp_id)]);            \
+		__subsys;                                                                          \
 	})
 
 /* The task's cgroup v2. The task is an argument of tp_btf, or from bpf_get_current_task_btf(). */

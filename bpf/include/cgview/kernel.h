@@ -122,6 +122,7 @@ struct cgroup {
 };
 
 struct css_set {
+	struct cgroup_subsys_state *subsys[16];
 	struct cgroup *dfl_cgrp;
 	int nr_tasks;
 };

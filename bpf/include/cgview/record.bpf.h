@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * A template: each inclusion defines a record view. Either the records are the values of a map by
- * cgroup, which it defines too:
+ * A template: each inclusion defines a record view. Its records are the values of a map by cgroup,
+ * which it defines too:
  *
  *	#define CGVIEW_VIEW forks		the name of the view; its record is a struct forks
  *	#define CGVIEW_MAP counts		the name of the map; see map.bpf.h
  *	#include <cgview/record.bpf.h>
  *
- * or a function fills the record of a cgroup:
+ * or a function fills them:
  *
  *	#define CGVIEW_VIEW wait
  *	#define CGVIEW_FILL fill_wait		int fill_wait(struct cgroup *cgrp, struct wait *r)
  *	#include <cgview/record.bpf.h>
  *
- * The function gets a zeroed record. It returns 0, or CGVIEW_NO_RECORD. It runs in an RCU read
- * section: in a cgroup iterator, which holds cgroup_mutex, when one file is read, and in a
- * "syscall" program without that mutex when a sweep reads a whole subtree. So it
+ * If both are defined, the function gets a copy of the cgroup's value and may change it; else it
+ * gets a zeroed record. It returns 0, or CGVIEW_NO_RECORD. It runs in an RCU read section: in a
+ * cgroup iterator, which holds cgroup_mutex, when one file is read, and in a "syscall" program
+ * without that mutex when a sweep reads a whole subtree. So it
  *	- may load through the cgroup pointer, use BPF_CORE_READ(), map helpers and cgroup storage;
  *	- must not sleep, flush rstat, call bpf_rcu_read_lock() or anything that needs a trusted
  *	  pointer;
@@ -26,7 +27,7 @@
  *	CGVIEW_PREPARE	a function that each read calls once before, with the cgroup or the root of
  *			the subtree: cgview_flush, or void prepare(struct cgroup *cgrp) of yours,
  *			which may sleep
- *	CGVIEW_V1	cgroups of version 1 have records too; otherwise they have none
+ *	CGVIEW_V1	cgroups of version 1 have records too, unless CGVIEW_MAP is defined
  * and, with CGVIEW_MAP, what map.bpf.h reads. All are undefined afterwards.
  *
  * It defines VIEW, the program for one cgroup, and with names that begin with cgview_VIEW_
@@ -47,13 +48,17 @@
 
 _Static_assert(sizeof(CGVIEW_RECORD) % 8 == 0, "a record's size is a multiple of 8 bytes");
 
+#ifndef CGVIEW_FILL
+#ifndef CGVIEW_MAP
+#error "define CGVIEW_MAP, CGVIEW_FILL or both before <cgview/record.bpf.h>"
+#endif
+#define CGVIEW_FILL(cgrp, record) 0
+#endif
+
 #ifdef CGVIEW_MAP
 
-#ifdef CGVIEW_FILL
-#error "define CGVIEW_MAP or CGVIEW_FILL; a map that a fill function reads comes from map.bpf.h"
-#endif
 #ifdef CGVIEW_PERCPU
-#error "add up the values of the CPUs in a CGVIEW_FILL function"
+#error "add up the values of the CPUs in a CGVIEW_FILL function; their map comes from map.bpf.h"
 #endif
 
 #define CGVIEW_VALUE CGVIEW_RECORD
@@ -73,10 +78,10 @@ static __always_inline int cgview__v(fill)(struct cgroup *cgrp, CGVIEW_RECORD *r
 	if (!value)
 		value = &cgview__m(zero).value;
 	cgview__copy(record, value);
-	return 0;
+	return CGVIEW_FILL(cgrp, record);
 }
 
-#else /* CGVIEW_FILL */
+#else
 
 static const CGVIEW_RECORD cgview__v(zero);
 
@@ -90,7 +95,7 @@ static __always_inline int cgview__v(fill)(struct cgroup *cgrp, CGVIEW_RECORD *r
 	return CGVIEW_FILL(cgrp, record);
 }
 
-#endif /* CGVIEW_FILL */
+#endif
 
 #ifndef CGVIEW_PREPARE
 #define CGVIEW_PREPARE cgview__no_prepare
