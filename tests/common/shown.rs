@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::objects::compile_once;
-use super::{FixtureDir, MountedCgview, read, run, value};
+use super::{CGVIEW, FixtureDir, MountedCgview, read, run, value};
 
 pub const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// As the authoring guide says it.
+/// As the authoring guide says it, with the headers of cgview alone.
 pub fn compile_by_guide(source: &Path, object: &Path) {
     let compiled = compile_once(source, &["by the guide"], |object| {
-        let words = [
-            "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-c", "-I",
-        ];
-        let mut arguments: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
-        let include = Path::new(SOURCE).join("bpf/include");
-        arguments.extend([include.as_os_str(), source.as_os_str()]);
+        let include = FixtureDir::new("include");
+        let headers = run(CGVIEW, ["--headers".as_ref(), include.path().as_os_str()]);
+        assert!(headers.status.success(), "{headers:?}");
+        let words = "-O2 -g -target bpf -Wall -Werror -nostdinc -c -I";
+        let mut arguments: Vec<&OsStr> = words.split(' ').map(OsStr::new).collect();
+        arguments.extend([include.path().as_os_str(), source.as_os_str()]);
         arguments.extend([OsStr::new("-o"), object.as_os_str()]);
         let output = run("clang", arguments);
         let complaints = String::from_utf8_lossy(&output.stderr);
@@ -28,6 +28,17 @@ pub fn compile_by_guide(source: &Path, object: &Path) {
         assert!(output.status.success(), "{source}: {complaints}");
     });
     fs::copy(compiled, object).expect("copy the object");
+}
+
+/// How many lines a source in C has, without blank ones and comments.
+pub fn code_lines(source: &str) -> usize {
+    let mut pieces = source.split("/*");
+    let mut code = pieces.next().unwrap_or_default().to_owned();
+    code.extend(pieces.filter_map(|piece| Some(piece.split_once("*/")?.1)));
+    let lines = code.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with("//"))
+        .count()
 }
 
 /// The sources in a directory, by the names of their objects.

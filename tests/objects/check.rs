@@ -6,8 +6,11 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::common::objects::{Placed, example, object, say, text};
+use crate::common::objects::{Placed, example, object, renamed, say, text};
 use crate::common::{CGVIEW, FixtureDir, run, sh};
+
+/// `CGVIEW_ABI` of the authoring header.
+const ABI: u32 = 2;
 
 fn check(words: &[&str], object: &Path) -> (bool, String, String) {
     let words = words.iter().map(AsRef::as_ref);
@@ -136,6 +139,21 @@ fn a_file_that_is_no_object_is_refused_with_a_reason() {
             complaint.contains(&path.display().to_string()),
             "{complaint}"
         );
+    }
+}
+
+#[test]
+#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
+fn an_object_of_another_abi_is_refused_by_name() {
+    let dir = FixtureDir::new("abi");
+    let (good, tag) = (example("net"), format!("cgview:abi={ABI}"));
+    // Before the first version that has a tag, there was one without.
+    for (found, other) in [("9", "cgview:abi=9"), ("1", "cgview:abi:2")] {
+        let path = dir.path().join(found);
+        fs::write(&path, renamed(&good, &tag, other)).expect("write");
+        let why = format!("built with cgview ABI {found}, this cgview knows {ABI}");
+        let reason = refusal(&path);
+        assert!(reason.contains(&why), "{reason}");
     }
 }
 
