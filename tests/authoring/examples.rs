@@ -1,5 +1,5 @@
-//! The examples as their authors' machines see them: compiled by clang with the authoring header
-//! and Debian's libbpf-dev alone, dropped into a directory of views, read through a mount.
+//! The examples as their authors' machines see them: compiled by clang with cgview's headers alone,
+//! dropped into a directory of views, read through a mount.
 
 use std::fs;
 use std::path::Path;

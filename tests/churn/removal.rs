@@ -49,6 +49,7 @@ impl Traces {
 
     fn is_ours(&self, entry: &Value) -> bool {
         let name = entry["name"].as_str().unwrap_or_default();
+        let name = name.strip_prefix("cgview_").unwrap_or(name);
         name.starts_with("lk_") && name.contains(&self.tag)
     }
 

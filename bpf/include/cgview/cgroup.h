@@ -6,8 +6,6 @@
 /* More than the deepest tree that a path can name has. */
 #define CGVIEW_MAX_LEVELS 65536
 
-#define CGVIEW_E2BIG 7
-
 /*
  * Reads a field through a pointer that the verifier takes for another type, or for a number: a
  * mem_cgroup of which it knows the css, for instance. 0 if the memory cannot be read. It costs far

@@ -80,10 +80,14 @@ static __always_inline CGVIEW_VALUE *cgview__m(find)(struct cgroup *cgrp)
 
 static cgview__outline struct cgview__entry *cgview__m(new)(__u64 id)
 {
-	if (bpf_map_update_elem(&CGVIEW_MAP, &id, &cgview__m(zero), BPF_NOEXIST) == -CGVIEW_E2BIG)
+	struct cgview__entry *entry;
+
+	bpf_map_update_elem(&CGVIEW_MAP, &id, &cgview__m(zero), BPF_NOEXIST);
+	/* Also if another CPU was first. */
+	entry = bpf_map_lookup_elem(&CGVIEW_MAP, &id);
+	if (!entry)
 		cgview__m(overflow) = true;
-	/* Another CPU may have been first. */
-	return bpf_map_lookup_elem(&CGVIEW_MAP, &id);
+	return entry;
 }
 
 static __always_inline struct cgview__entry *cgview__m(entry_of)(__u64 id, bool may_add)
@@ -199,16 +203,30 @@ struct {
 	__type(value, CGVIEW_VALUE);
 } cgview__m(unflushed) SEC(".maps");
 
+/*
+ * The first time it makes entries for the cgroup and all its ancestors: a flush has interrupts off,
+ * and the kernel gives memory for no more than some fifty entries until they are on again.
+ */
+static __always_inline CGVIEW_VALUE *cgview__m(unflushed_of)(struct cgroup *cgrp)
+{
+	__u64 id = cgview_id(cgrp);
+	CGVIEW_VALUE *here = bpf_map_lookup_elem(&cgview__m(unflushed), &id);
+
+	if (here)
+		return here;
+	cgview__m(add_levels)(cgrp, &cgview__m(zero).value);
+	if (!bpf_map_lookup_elem(&CGVIEW_MAP, &id))
+		return NULL;
+	return cgview_lookup_or_add(&cgview__m(unflushed), &id, &cgview__m(zero));
+}
+
 static __always_inline void cgview__m(add_up)(struct cgroup *cgrp, CGVIEW_VALUE amount)
 {
-	CGVIEW_VALUE *here = NULL;
-	__u64 id = cgview_id(cgrp);
+	CGVIEW_VALUE *here;
 
 	if (!cgview_is_v2(cgrp))
 		return;
-	/* Both maps have an entry, or none of the two. */
-	if (cgview__can_flush && cgview__m(value)(cgrp))
-		here = cgview_lookup_or_add(&cgview__m(unflushed), &id, &cgview__m(zero));
+	here = cgview__can_flush ? cgview__m(unflushed_of)(cgrp) : NULL;
 	if (!here) {
 		cgview__m(add_levels)(cgrp, &amount);
 		return;

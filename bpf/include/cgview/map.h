@@ -13,7 +13,10 @@
 #define cgview_value(map, cgrp) cgview_value_##map(cgrp)
 /* A pointer to the cgroup's value, or NULL if there is none. */
 #define cgview_find(map, cgrp) cgview_find_##map(cgrp)
-/* Whether an entry did not fit into the map: a cgroup without a value may have a number then. */
+/*
+ * Whether an entry could not be made once: no room in the map, or no memory. Since then a cgroup
+ * without a value may have a number, and a value may be too low.
+ */
 #define cgview_overflowed(map) (cgview_overflow_##map)
 
 /*
