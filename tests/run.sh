@@ -11,7 +11,7 @@ all_steps=(format scripts ascii licences clippy tests install demo guests)
 
 # What the tests call, beyond what the build needs.
 test_packages=(
-	attr bpftool curl gawk jq libcap2-bin procps psmisc python3 strace tar   # shells and readers
+	attr bpftool curl gawk jq kmod libcap2-bin procps psmisc python3 strace tar   # shells and readers
 	'busybox-static|busybox'
 	rust-coreutils                                          # /usr/lib/cargo/bin/coreutils/cat reads by splice
 	prometheus prometheus-node-exporter protobuf-compiler   # promtool, a scrape, protoc

@@ -49,6 +49,13 @@ pub fn less_if_emulated<T>(times: T, emulated: T) -> T {
     if is_emulated() { emulated } else { times }
 }
 
+/// Whether process ids are here what they are to the kernel. In a container they usually are not.
+pub fn in_initial_pid_namespace() -> bool {
+    let namespace = fs::read_link("/proc/self/ns/pid").expect("a PID namespace");
+    // PROC_PID_INIT_INO in the kernel's include/linux/proc_ns.h.
+    namespace == Path::new("pid:[4026531836]")
+}
+
 /// Where cgroup2 is mounted.
 pub fn cgroup_root() -> PathBuf {
     cgview::mirror::find_cgroup2().expect("cgroup2 is mounted")
