@@ -75,7 +75,10 @@ impl CgviewFs {
         let stat = fstat(self.mirror.open(id)?).map_err(|_| Error::Gone)?;
         // cgroupfs does not count `.cgview`.
         let extra_links = u32::from(id == self.mirror.root());
-        Ok(attr::cgroup(INodeNo(id.0), &stat, extra_links))
+        // On a writable mount nobody may write but root, whose rights need no mode.
+        let mode_mask = if self.manage { 0o7555 } else { 0o7777 };
+        let number = INodeNo(id.0);
+        Ok(attr::cgroup(number, &stat, extra_links, mode_mask))
     }
 
     fn file_attributes(&self, file: FileNode) -> Result<Attributes, Error> {

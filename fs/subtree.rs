@@ -1,51 +1,77 @@
 //! The bytes of a view's file about a subtree: from one sweep where the view has one, else from a
 //! walk that runs the view for each cgroup.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::ops::Range;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::bpf::record::{self, CgroupRecords, Plan};
-use crate::bpf::run::View;
+use crate::bpf::run::{Swept, View};
 use crate::mirror::{self, CgroupId, Mirror};
 
 use super::CgviewFs;
+use super::caller::Sight;
 use super::content::not_a_record;
 use super::errno::Error;
+use super::open::Content;
 
 impl CgviewFs {
     /// Makes the Prometheus text of the whole tree below the mount's root.
-    pub(super) fn prometheus_of_all(&self, view: &View) -> Result<Vec<u8>, Error> {
+    pub(super) fn prometheus_of_all(&self, view: &View, sight: Sight) -> Result<Content, Error> {
         let plan = view.plan().ok_or(Error::Gone)?;
-        self.subtree(view, self.mirror.root(), plan, record::prometheus)
+        let top = (self.mirror.root(), sight);
+        self.subtree(view, top, plan, record::prometheus)
     }
 
-    /// Renders the records of a subtree of a record view.
+    /// Renders the records of a subtree of a record view, as far as the reader may see them.
     pub(super) fn subtree(
         &self,
         view: &View,
-        root: CgroupId,
+        (root, sight): (CgroupId, Sight),
         plan: &Plan,
         rendering: impl FnOnce(&Plan, &[CgroupRecords<'_>], &mut Vec<u8>) -> Result<(), record::Error>,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<Content, Error> {
         let mut out = self.handles.memory.take_spare();
+        let mut restricted = false;
         let rendered = if view.can_sweep() {
             let directory = self.mirror.open(root)?;
             let expected = self.expected_cgroups(root);
             view.sweep(root.0, directory.as_fd(), expected, |swept| {
                 let paths = self.last_paths.name(&self.mirror, root, swept);
-                let records: Vec<_> = paths.records(swept).collect();
+                let closed = self.closed_among(root, swept);
+                restricted = sight == Sight::All && !closed.is_empty();
+                let left_out = if restricted { &HashSet::new() } else { &closed };
+                let records: Vec<_> = paths.records(swept, left_out).collect();
                 rendering(plan, &records, &mut out)
             })?
         } else {
-            let records = self.records_of_subtree(view, root)?;
+            let records;
+            (records, restricted) = self.records_of_subtree(view, (root, sight))?;
             let records: Vec<_> = records.iter().collect();
             rendering(plan, &records, &mut out)
         };
         rendered.map_err(|source| not_a_record(view, source))?;
         self.check_alive(root)?;
-        Ok(self.handles.memory.shrink(out))
+        let bytes = self.handles.memory.shrink(out);
+        Ok(Content { bytes, restricted })
+    }
+
+    /// The swept cgroups that are closed to some user, and all below them. The reader has entered
+    /// the directory of `root` itself.
+    fn closed_among(&self, root: CgroupId, swept: Swept<'_>) -> HashSet<u64> {
+        let closed = self.mirror.closed();
+        let mut found = HashSet::new();
+        if !closed.is_empty() {
+            // A parent comes before its children.
+            for cgroup in swept.iter().filter(|cgroup| cgroup.id != root.0) {
+                if closed.contains(&CgroupId(cgroup.id)) || found.contains(&cgroup.parent) {
+                    found.insert(cgroup.id);
+                }
+            }
+        }
+        found
     }
 
     /// About how many cgroups a sweep will find: a small number where nothing is known, which
@@ -58,9 +84,13 @@ impl CgviewFs {
     }
 
     /// Makes the `.tree` of a text view: each cgroup's text below a line with its path.
-    pub(super) fn texts_of_subtree(&self, view: &View, root: CgroupId) -> Result<Vec<u8>, Error> {
+    pub(super) fn texts_of_subtree(
+        &self,
+        view: &View,
+        top: (CgroupId, Sight),
+    ) -> Result<Content, Error> {
         let mut out = Vec::new();
-        self.run_in_subtree(view, root, |path, text| {
+        let restricted = self.run_in_subtree(view, top, |path, text| {
             out.extend_from_slice(b"# ");
             record::word(path, &mut out);
             out.push(b'\n');
@@ -70,32 +100,46 @@ impl CgviewFs {
             }
             self.handles.memory.check_size(out.len())
         })?;
-        self.check_alive(root)?;
-        Ok(out)
+        self.check_alive(top.0)?;
+        let bytes = out;
+        Ok(Content { bytes, restricted })
     }
 
-    /// Collects the records of a subtree for a view that cannot sweep.
-    fn records_of_subtree(&self, view: &View, root: CgroupId) -> Result<Records, Error> {
+    /// Collects the records of a subtree for a view that cannot sweep, and says whether not every
+    /// user may see them.
+    fn records_of_subtree(
+        &self,
+        view: &View,
+        top: (CgroupId, Sight),
+    ) -> Result<(Records, bool), Error> {
         let mut records = Records::default();
-        self.run_in_subtree(view, root, |path, record| {
+        let restricted = self.run_in_subtree(view, top, |path, record| {
             records.push(path, record);
             self.handles.memory.check_size(records.bytes.len())
         })?;
-        Ok(records)
+        Ok((records, restricted))
     }
 
-    /// Runs the view for each cgroup of a subtree, parents first, and passes path and output to
-    /// `visit`. A cgroup that is removed meanwhile is left out.
+    /// Runs the view for each cgroup of a subtree that the reader may see, parents first, and passes
+    /// path and output to `visit`. A cgroup that is removed meanwhile is left out. True if not every
+    /// user may see all of them.
     fn run_in_subtree(
         &self,
         view: &View,
-        root: CgroupId,
+        (root, sight): (CgroupId, Sight),
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let mut restricted = false;
         let mut walk = Walk::new(&self.mirror);
         visit(b".", &self.run(view, root)?)?;
         walk.descend(root)?;
         while let Some(cgroup) = walk.next() {
+            match self.mirror.is_open(cgroup) {
+                Ok(true) => {}
+                Ok(false) if sight == Sight::All => restricted = true,
+                Ok(false) | Err(mirror::Error::Gone(_)) => continue,
+                Err(error) => return Err(error.into()),
+            }
             match self.run(view, cgroup) {
                 Ok(output) => visit(&walk.path, &output)?,
                 Err(Error::Gone) => continue,
@@ -103,7 +147,7 @@ impl CgviewFs {
             }
             walk.descend(cgroup)?;
         }
-        Ok(())
+        Ok(restricted)
     }
 }
 

@@ -13,7 +13,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-use super::{CgroupId, Error};
+use super::{CgroupId, Error, access};
 use crate::sys;
 
 /// Size of the buffer for directory entries: room for a leaf's control files and some children.
@@ -91,6 +91,22 @@ impl Cgroupfs {
         list(&self.open(dir)?).map_err(|e| Error::io("list", dir, e.into()))
     }
 
+    /// Whether every user may list and enter the directory of this cgroup.
+    pub(super) fn is_open(&self, id: CgroupId) -> Result<bool, Error> {
+        is_open(self.open_path(id)?).map_err(|e| Error::io("stat", id, e.into()))
+    }
+
+    /// The same, and the child cgroups, with one look at the directory.
+    pub(super) fn mode_and_children(
+        &self,
+        dir: CgroupId,
+    ) -> Result<(bool, Vec<(OsString, CgroupId)>), Error> {
+        let directory = self.open(dir)?;
+        let open = is_open(&directory).map_err(|e| Error::io("stat", dir, e.into()))?;
+        let children = list(&directory).map_err(|e| Error::io("list", dir, e.into()))?;
+        Ok((open, children))
+    }
+
     /// The parent of `id`, and the name of `id` in it.
     pub(super) fn parent_and_name(&self, id: CgroupId) -> Result<(CgroupId, OsString), Error> {
         let failed = |e: Errno| match e {
@@ -145,6 +161,10 @@ fn parent_of_root(source: &OwnedFd, root: CgroupId) -> Option<(CgroupId, OwnedFd
     let parent = openat2(source, "..", flags, Mode::empty(), resolve).ok()?;
     let id = CgroupId(fstat(&parent).ok()?.st_ino);
     (id != root).then_some((id, parent))
+}
+
+fn is_open(directory: impl AsFd) -> rustix::io::Result<bool> {
+    Ok(access::is_open(fstat(directory)?.st_mode))
 }
 
 /// The subdirectories of an open cgroup directory; none if the cgroup was removed meanwhile.

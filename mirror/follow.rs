@@ -5,6 +5,7 @@
 //! events, missing watches or failed checks it rescans.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -99,6 +100,7 @@ impl<F: Fn(Change)> Follower<F> {
             if self.time_to_rescan() == Some(Duration::ZERO) {
                 self.rescan();
             }
+            self.check_attributes(&batch.attributes);
             self.check_names(batch);
             self.scan_pending();
             self.unwatch_gone();
@@ -170,6 +172,23 @@ impl<F: Fn(Change)> Follower<F> {
         self.watches.add(paths);
     }
 
+    /// Each change is reported twice: in the directory itself, and in its parent, where the path
+    /// belongs to no watch.
+    fn check_attributes(&mut self, paths: &[PathBuf]) {
+        let mut changed: Vec<_> = paths.iter().filter_map(|p| self.watches.at(p)).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        for id in changed {
+            match self.known.cgroupfs.is_open(id) {
+                Ok(open) => {
+                    self.known.tree.write().put_access(id, open);
+                    (self.on_change)(Change::Attributes { id });
+                }
+                Err(error) => self.failed(id, &error),
+            }
+        }
+    }
+
     fn check_names(&mut self, batch: Batch) {
         let mut names = batch.names;
         for path in batch.events {
@@ -207,8 +226,9 @@ impl<F: Fn(Change)> Follower<F> {
     }
 
     fn scan(&mut self, dir: CgroupId) {
-        match self.known.cgroupfs.children(dir) {
-            Ok(listing) => {
+        match self.known.cgroupfs.mode_and_children(dir) {
+            Ok((open, listing)) => {
+                self.known.tree.write().put_access(dir, open);
                 let absent = self.known.tree.read().absent(dir, &listing);
                 self.reconcile(dir, &listing, absent);
             }
@@ -257,6 +277,7 @@ impl<F: Fn(Change)> Follower<F> {
         match *change {
             Change::Appeared { id, .. } => self.to_scan.push(id),
             Change::Gone { id, .. } => self.to_unwatch.push(id),
+            Change::Attributes { .. } => {}
             Change::Renamed { id, .. } => {
                 // The paths of all these watches have changed.
                 let moved = self.known.tree.read().subtree(id);

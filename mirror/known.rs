@@ -1,6 +1,7 @@
 //! cgroupfs and the tree of the cgroups known from it, shared by lookups and the mirror's thread.
 //! cgroupfs alone says what exists; the tree answers only for names and ancestors.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use parking_lot::RwLock;
@@ -46,6 +47,25 @@ impl KnownCgroups {
             self.learn(dir, name, *id)?;
         }
         Ok(listing)
+    }
+
+    /// The cgroups that are closed to some user. Those that the mirror's thread has not checked are
+    /// checked now, and all of them unless `all_watched`. A failed check counts as closed.
+    pub(super) fn closed(&self, all_watched: bool) -> BTreeSet<CgroupId> {
+        let tree = self.tree.read();
+        let mut closed = tree.access().closed();
+        let unchecked = if all_watched {
+            tree.access().unchecked()
+        } else {
+            tree.ids()
+        };
+        drop(tree);
+        for id in unchecked {
+            if !self.cgroupfs.is_open(id).unwrap_or(false) {
+                closed.insert(id);
+            }
+        }
+        closed
     }
 
     /// Gets `ask`'s answer from the tree, after adding `id` to it where that is necessary.

@@ -3,6 +3,7 @@
 //! [`Mirror`] asks cgroupfs what exists. Its tree only makes answers fast, and its inotify watches
 //! only make reports early. It does not know views or FUSE.
 
+mod access;
 mod cgroupfs;
 mod error;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 mod tree;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -72,6 +74,12 @@ pub enum Change {
         parent: CgroupId,
         /// Its last name in the parent.
         name: OsString,
+    },
+    /// The mode or the owner of a cgroup's directory may have changed. Reported for cgroups that
+    /// are watched.
+    Attributes {
+        /// The cgroup.
+        id: CgroupId,
     },
     /// A cgroup was renamed. Only v1 has renames, and only within the parent
     /// (kernel/cgroup/cgroup-v1.c `cgroup1_rename`).
@@ -241,10 +249,28 @@ impl Mirror {
         show(&Names(&self.known.tree.read()))
     }
 
-    /// The paths of all known cgroups whose name is `wanted`, in no order. The tree is locked
-    /// meanwhile, so `wanted` must be short and must not make a system call.
+    /// The paths of all known cgroups whose name is `wanted`, in no order, without those that are
+    /// in a closed one. The tree is locked meanwhile, so `wanted` must be short and must not make a
+    /// system call.
     pub fn find(&self, wanted: impl Fn(&OsStr) -> bool) -> Vec<PathBuf> {
-        self.known.tree.read().find(wanted)
+        let closed = self.closed();
+        self.known.tree.read().find(wanted, &closed)
+    }
+
+    /// Whether every user may list and enter the directory of this cgroup, as cgroupfs has it now.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the cgroup was removed.
+    pub fn is_open(&self, id: CgroupId) -> Result<bool, Error> {
+        self.known.cgroupfs.is_open(id)
+    }
+
+    /// The known cgroups that some user may not list or enter, as last seen, and some that were
+    /// removed. A change shows as soon as inotify has reported it; cgroups that are not watched are
+    /// checked now.
+    pub fn closed(&self) -> BTreeSet<CgroupId> {
+        let all_watched = self.figures.unwatched.load(Ordering::Relaxed) == 0;
+        self.known.closed(all_watched)
     }
 
     /// The figures for the status file.

@@ -15,12 +15,15 @@ use std::sync::Arc;
 use fuser::{FileHandle, INodeNo};
 
 use super::CgviewFs;
+use super::caller::Sight;
 use super::errno::Error;
-use super::inode::Node;
+use super::inode::{ControlNode, Node};
 
 use handles::OpenFile;
 use page_cache::Open;
 use snapshot::{Part, Snapshot};
+
+pub(super) use snapshot::Content;
 
 pub(super) use handles::{Entry, Handles, Lengths};
 pub(super) use page_cache::{Caller, PageCache};
@@ -38,9 +41,11 @@ impl CgviewFs {
             Node::Control(control) if control.is_directory() => return Err(Error::WrongKind),
             Node::Control(_) | Node::File(_) => {}
         }
-        let snapshot = match self.retries.take(number, by) {
+        let sight = self.sight(node, by);
+        let kept = self.retries.take(number, by);
+        let snapshot = match kept.filter(|kept| sight == Sight::All || !kept.is_restricted()) {
             Some(snapshot) => Some(snapshot),
-            None => self.measure(number, node)?,
+            None => self.measure(number, node, sight)?,
         };
         let length_bytes = match &snapshot {
             Some(snapshot) => snapshot.len(),
@@ -52,14 +57,28 @@ impl CgviewFs {
             }
             return Err(Error::Grown);
         }
-        Ok(self.handles.open_file(node, snapshot))
+        Ok(self.handles.open_file(node, sight, snapshot))
+    }
+
+    /// What the caller may see in the file. Only where several cgroups are shown it matters.
+    fn sight(&self, node: Node, by: Caller) -> Sight {
+        match node {
+            Node::File(file) if file.form.is_subtree() => self.threads.sight(by),
+            Node::Control(ControlNode::PromFile(_)) => self.threads.sight(by),
+            Node::File(_) | Node::Control(_) | Node::Cgroup(_) => Sight::Open,
+        }
     }
 
     /// Runs the view if the length of its output is not known well enough.
-    fn measure(&self, number: INodeNo, node: Node) -> Result<Option<Arc<Snapshot>>, Error> {
+    fn measure(
+        &self,
+        number: INodeNo,
+        node: Node,
+        sight: Sight,
+    ) -> Result<Option<Arc<Snapshot>>, Error> {
         let length_bytes = self.lengths.get(number);
         if length_bytes.is_none_or(|length_bytes| length_bytes > MAX_SMALL_BYTES) {
-            return self.take_snapshot(number, node).map(Some);
+            return self.take_snapshot(number, node, sight).map(Some);
         }
         self.check_node(node)?;
         Ok(None)
@@ -131,7 +150,7 @@ impl CgviewFs {
                 return Ok(snapshot);
             }
         }
-        let snapshot = self.take_snapshot(number, file.node)?;
+        let snapshot = self.take_snapshot(number, file.node, file.sight)?;
         file.put_read(Arc::clone(&snapshot));
         Ok(snapshot)
     }
@@ -153,20 +172,25 @@ impl CgviewFs {
         number: INodeNo,
         file: &OpenFile,
     ) -> Result<Arc<Snapshot>, Error> {
-        let snapshot = self.take_snapshot(number, file.node)?;
+        let snapshot = self.take_snapshot(number, file.node, file.sight)?;
         file.put_unread(Some(Arc::clone(&snapshot)));
         Ok(snapshot)
     }
 
     /// Makes the content of the file anew.
-    fn take_snapshot(&self, number: INodeNo, node: Node) -> Result<Arc<Snapshot>, Error> {
-        let bytes = match node {
-            Node::File(file) => self.content(file),
-            Node::Control(control) => self.control_content(control),
+    fn take_snapshot(
+        &self,
+        number: INodeNo,
+        node: Node,
+        sight: Sight,
+    ) -> Result<Arc<Snapshot>, Error> {
+        let content = match node {
+            Node::File(file) => self.content(file, sight),
+            Node::Control(control) => self.control_content(control, sight),
             Node::Cgroup(_) => Err(Error::WrongKind),
         }?;
-        self.lengths.put(number, bytes.len());
-        self.handles.memory.snapshot(bytes)
+        self.lengths.put(number, content.bytes.len());
+        self.handles.memory.snapshot(content)
     }
 
     /// Fails with [`Error::Gone`] when a new run would.

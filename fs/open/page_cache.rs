@@ -2,7 +2,8 @@
 //! and one size of a file for all who have it open. A short read sets the size, unless attributes
 //! were sent to the kernel meanwhile: then the reader gets NULs up to the size that was sent.
 //! Therefore one open file at a time may fill the cache, and only while no attributes are on their
-//! way. All others are refused, and continue with read(2), which uses neither cache nor size.
+//! way. All others are refused, and continue with read(2), which uses neither cache nor size. So is
+//! a reader whose output not every user may see.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -142,6 +143,9 @@ impl PageCache {
         snapshot: &Arc<Snapshot>,
         by: Caller,
     ) -> Option<Arc<Snapshot>> {
+        if snapshot.is_restricted() {
+            return None;
+        }
         let mut files = self.files.lock();
         let Files { known, open: table } = &mut *files;
         let known = known.get_mut(&open.file.0)?;
