@@ -8,7 +8,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::bpf::catalog::ViewDirs;
-use crate::bpf::{BUILTIN, Builtin};
+use crate::bpf::{BUILTIN, Builtin, skeleton};
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,12 @@ pub enum Command {
     /// Exit with success if the file system that is mounted on this directory answers. A mount runs
     /// this in a process that it need not wait for.
     Probe(PathBuf),
+    /// Become the compiler: run this command in its sandbox. The daemon runs itself so.
+    Compile(Vec<OsString>),
+    /// Write the headers for authors of views to a directory.
+    Headers(PathBuf),
+    /// Print the source of a first view of this name.
+    New(String),
     /// Print what an object holds, and whether it can be used here.
     Check {
         /// The object file.
@@ -67,15 +73,18 @@ const DEFAULT_PINS: &str = "/sys/fs/bpf/cgview";
 
 const USAGE: &str = "\
 cgview [SOURCE] MOUNTPOINT [-f] [-o OPTION[,OPTION]...]
-       cgview --check FILE.bpf.o [--json]";
+       cgview --check FILE [--json]
+       cgview --new NAME
+       cgview --headers DIR";
 
 const OPTIONS: &str = "\
 Options after -o, with their defaults in parentheses:
   builtin=[NAME[:NAME...]]
                     load only these built-in views; builtin= loads none (all)
   views=DIR[:DIR...]
-                    directories of view objects. DIR/X.bpf.o is placed at the root,
-                    DIR/system.slice/X.bpf.o at /system.slice (/etc/cgview/views.d)
+                    directories of view objects, X.bpf.o or X.bpf.c. DIR/X.bpf.o is placed
+                    at the root, DIR/system.slice/X.bpf.o at /system.slice
+                    (/etc/cgview/views.d)
   pins=DIR[:DIR...] directories of pinned iter/cgroup programs in bpffs, which are placed
                     by the same rule (/sys/fs/bpf/cgview)
   manage            root removes a view by removing its file at its placement
@@ -104,13 +113,24 @@ struct CommandLine {
     #[arg(short = 'o', value_name = "OPTION", value_delimiter = ',')]
     options: Vec<String>,
 
-    /// Print what the view object FILE.bpf.o holds, and whether it can be used here
+    /// Print what the view object FILE holds, X.bpf.o or X.bpf.c, and whether it can be used here
     #[arg(long, conflicts_with = "options")]
     check: bool,
 
     /// Print the result of --check as JSON
     #[arg(long, requires = "check")]
     json: bool,
+
+    /// Print the source of a view called NAME, to start from
+    #[arg(long, value_name = "NAME", exclusive = true)]
+    new: Option<String>,
+
+    /// Write the headers for authors of views to DIR, for clang -I DIR
+    #[arg(long, value_name = "DIR", exclusive = true)]
+    headers: Option<PathBuf>,
+
+    #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true, exclusive = true)]
+    compile: Option<Vec<OsString>>,
 
     #[arg(long, hide = true, num_args = 0..=3, exclusive = true)]
     load: Option<Vec<PathBuf>>,
@@ -138,6 +158,18 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap:
     }
     if let Some(mountpoint) = line.probe {
         return Ok(Command::Probe(mountpoint));
+    }
+    if let Some(command) = line.compile {
+        return Ok(Command::Compile(command));
+    }
+    if let Some(dir) = line.headers {
+        return Ok(Command::Headers(dir));
+    }
+    if let Some(name) = line.new {
+        return match skeleton::accepts(&name) {
+            Ok(()) => Ok(Command::New(name)),
+            Err(reason) => Err(usage_error(&format!("--new {name}: {reason}"))),
+        };
     }
     if line.check {
         return match <[PathBuf; 1]>::try_from(line.dirs) {

@@ -1,5 +1,5 @@
-//! Compiles each `bpf/views/*.bpf.c` and writes the table of built-in objects. To add a built-in
-//! view, add its source file there.
+//! Compiles each `bpf/views/*.bpf.c` and writes the table of built-in objects, and that of the
+//! headers for authors. To add a built-in view, add its source file there.
 
 use std::env;
 use std::error::Error;
@@ -33,7 +33,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     table.push(']');
     fs::write(out_dir.join("builtin.rs"), table)?;
+    fs::write(out_dir.join("headers.rs"), headers()?)?;
     Ok(())
+}
+
+/// An expression of Rust: the names and texts of the headers for authors.
+fn headers() -> Result<String, Box<dyn Error>> {
+    let mut paths = fs::read_dir(Path::new(INCLUDE).join("cgview"))?
+        .map(|entry| entry?.path().canonicalize())
+        .collect::<Result<Vec<_>, _>>()?;
+    paths.sort();
+    let mut table = String::from("&[\n");
+    for path in paths {
+        let name = path.file_name().ok_or("a header has no name")?;
+        table.push_str(&format!("({name:?}, include_str!({path:?})),\n"));
+    }
+    table.push(']');
+    Ok(table)
 }
 
 fn compile(source: &Path, object: &Path) -> Result<PathBuf, Box<dyn Error>> {

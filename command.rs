@@ -9,8 +9,11 @@ use std::sync::Arc;
 
 use crate::args::{self, Args, Command};
 use crate::bpf::catalog::{Catalog, Follow};
+use crate::bpf::compile;
+use crate::bpf::compile::sandbox;
 use crate::bpf::load;
 use crate::bpf::run::{Engine, Links, OwnBpffs, Settings, check};
+use crate::bpf::{headers, skeleton};
 use crate::daemon::{self, Side, logging};
 use crate::fs::{CgviewFs, Changes, Mounted, Mountpoint, Options, probe, remount};
 use crate::mirror::{Mirror, Version, find_cgroup2, open_source};
@@ -50,6 +53,9 @@ fn run(command: Command) -> Result<(), Failure> {
             options,
         } => Ok(remount(&mountpoint, &options)?),
         Command::Load(target) => Ok(load::serve(&target)?),
+        Command::Compile(command) => match sandbox::serve(&command)? {},
+        Command::Headers(dir) => Ok(headers::write(&dir)?),
+        Command::New(name) => Ok(std::io::stdout().write_all(skeleton::of(&name).as_bytes())?),
         Command::Probe(mountpoint) => Ok(probe(&mountpoint)?),
         Command::Check { object, json } => check_object(&object, json),
         Command::Mount(args) if args.foreground => {
@@ -144,6 +150,7 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
 
 fn check_object(path: &Path, json: bool) -> Result<(), Failure> {
     let elf = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+    let elf = compile::to_object(path, elf, &|| false)?;
     let manifest = check(&elf)?;
     let mut stdout = std::io::stdout().lock();
     if json {

@@ -321,6 +321,20 @@ pub fn close_inherited() -> io::Result<()> {
     Ok(())
 }
 
+/// Gives this process, which must have one thread, a mount namespace and a network of its own. The
+/// network has no interface that is up.
+///
+/// # Errors
+/// Those of unshare(2) and of reading /proc/self/task, and an error if there is a second thread.
+pub fn unshare_mounts_and_network() -> io::Result<()> {
+    require_one_thread()?;
+    // SAFETY: the call changes what paths and sockets made later mean; no memory.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWNET) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Only this thread can start another one, so what holds here holds until it does.
 fn require_one_thread() -> io::Result<()> {
     match fs::read_dir("/proc/self/task")?.count() {

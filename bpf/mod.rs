@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! catalog -> run -> record        which views there are -> programs at work -> bytes to text
+//! catalog -> compile              source files to ELF, by clang as nobody
 //! load -> record                  the loader process: ELF and BTF to a manifest, attached and pinned
 //! ```
 //!
@@ -10,13 +11,17 @@
 //! share nothing else but the names of pins.
 
 pub mod catalog;
+mod child;
+pub mod compile;
 mod error;
 mod fdinfo;
+pub mod headers;
 pub mod load;
 pub mod manifest;
 mod pins;
 pub mod record;
 pub mod run;
+pub mod skeleton;
 
 pub use error::Error;
 pub use manifest::Manifest;

@@ -8,22 +8,24 @@ use rustix::thread::{
 
 /// `SYS_ADMIN` mounts; `BPF`, `PERFMON` and `NET_ADMIN` load programs, the last those that see
 /// packets; `DAC_READ_SEARCH` opens cgroups by id; `DAC_OVERRIDE` uses mountpoints and object
-/// directories of other owners; `SYSLOG` reads the addresses in /proc/kallsyms for libbpf.
+/// directories of other owners; `SYSLOG` reads the addresses in /proc/kallsyms for libbpf; `SETUID`
+/// and `SETGID` run the compiler as nobody.
 const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::BPF)
     .union(CapabilitySet::PERFMON)
     .union(CapabilitySet::NET_ADMIN)
     .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::SYSLOG);
+    .union(CapabilitySet::SYSLOG)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETGID);
 
 /// Whether the effective user is root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Drops the capabilities that cgview does not use, for this process and the loaders that it
-/// starts.
+/// Drops the capabilities that cgview does not use, for this process and those that it starts.
 ///
 /// Call it before a second thread starts: a thread has capabilities, and passes them to those that
 /// it starts. See capabilities(7).

@@ -3,7 +3,7 @@
  * On which CPUs do the tasks of this cgroup run? A record view with a row for each CPU. It counts
  * the cgroup itself, without those below.
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 CGVIEW_NR_CPUS;
 

@@ -4,7 +4,7 @@
  * rstat: a fork adds to one number, at any depth, and a flush passes it on to the parent. Where the
  * kernel allows no program on the flush, a fork adds to all ancestors at once.
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 CGVIEW_OPTIONAL(forks_flush);
 

@@ -5,7 +5,7 @@
  *
  *	protoc --decode=Cgroup examples/proto.proto < /mnt/cgview/system.slice/proto
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 /* The longest name of a cgroup has 255 bytes, then a NUL. */
 #define NAME_BYTES 256

@@ -4,7 +4,7 @@
  * each CPU, of the numbers whose average cpu.pressure, memory.pressure and io.pressure show. If PSI
  * is off, there are no rows.
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 CGVIEW_NR_CPUS;
 

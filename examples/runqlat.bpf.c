@@ -4,7 +4,7 @@
  * begins when a task is woken or loses its CPU, and ends when it gets one. The view counts the
  * cgroup itself, without those below.
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 struct runqlat {
 	struct cgview_hist wait CGVIEW_HIST("ns", "time from being runnable to running");

@@ -4,7 +4,7 @@
  * iterator over the tasks of a cgroup; on a kernel without it the view is unavailable. The kernel's
  * buffer holds some 1300 rows. If there are more, the read fails with E2BIG.
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 struct task {
 	__u32 tid CGVIEW_KEY("the thread's id");

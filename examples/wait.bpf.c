@@ -5,7 +5,7 @@
  * its CPU, ends when it gets one, and counts for the task's cgroup v2. (Some kernels lack the
  * tracepoint sched_stat_wait, and others need kernel.sched_schedstats to be 1.)
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 CGVIEW_HELP(wait, "The cgroup's id and its tasks' longest wait for a CPU in ns");
 

@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::bpf::compile;
+
 /// The end of an object file's name.
 const SUFFIX: &str = ".bpf.o";
 
@@ -116,9 +118,9 @@ fn entries_of(dir: &Path) -> io::Result<Vec<DirEntry>> {
     entries.collect()
 }
 
-/// Whether a file is an object file, by its name.
+/// Whether a file is an object file or the source of one, by its name.
 pub(super) fn is_object(name: &str) -> bool {
-    name.len() > SUFFIX.len() && name.ends_with(SUFFIX)
+    name.len() > SUFFIX.len() && name.ends_with(SUFFIX) || compile::is_source(name)
 }
 
 /// Whether a file in bpffs is a pin: all are.
@@ -181,6 +183,7 @@ mod tests {
     #[test]
     fn an_object_file_is_known_by_its_name() {
         assert!(is_object("wait.bpf.o"));
+        assert!(is_object("wait.bpf.c"));
         assert!(!is_object(".bpf.o"));
         assert!(!is_object("wait.o"));
         assert!(!is_object("wait.bpf.o.tmp"));

@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use parking_lot::RwLock;
 
 use super::Builtin;
+use super::compile;
 use super::manifest::Manifest;
 use super::run::{Engine, LoadedObject, View};
 
@@ -172,7 +173,8 @@ impl Catalog {
     /// Loads what a file or a pin holds now, in the place of what it held before.
     fn load(&self, origin: &Origin, placement: &Path) {
         let loaded = match origin {
-            Origin::File(path) => files::read(path).and_then(|elf| {
+            Origin::File(path) => files::read(path).and_then(|bytes| {
+                let elf = compile::to_object(path, bytes, &|| self.engine.ends())?;
                 let previous = self.object(origin);
                 let loaded = self
                     .engine

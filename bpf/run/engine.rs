@@ -69,6 +69,11 @@ impl Engine {
         self.ending.store(true, Ordering::Relaxed);
     }
 
+    /// Whether [`end`](Engine::end) was called.
+    pub fn ends(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
     /// Loads an object; its collectors run from here on. Kept maps go on with the contents that
     /// they have in the `previous` object. `name` is for messages.
     ///
@@ -87,8 +92,7 @@ impl Engine {
             cgroup: self.source.as_fd(),
             previous: previous.map(|object| object.dir.path()),
         };
-        let ending = || self.ending.load(Ordering::Relaxed);
-        let manifest = loader::load(elf, Some(&target), &ending).map_err(|source| {
+        let manifest = loader::load(elf, Some(&target), &|| self.ends()).map_err(|source| {
             let object = name.to_owned();
             Error::Loader { object, source }
         })?;

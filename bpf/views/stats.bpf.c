@@ -6,7 +6,7 @@
  * or the kernel does not count it. The root has no CPU, pids and memory values: the kernel keeps
  * none in the root cgroup.
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 CGVIEW_PAGE_BYTES;
 

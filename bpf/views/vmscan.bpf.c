@@ -7,7 +7,7 @@
  * passes the number on to the parent. Where a kernel does not allow a program on the flush, the
  * event adds to all ancestors at once. The share of a removed cgroup stays in its ancestors.
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 CGVIEW_NR_CPUS;
 CGVIEW_OPTIONAL(vmscan_flush);

@@ -16,8 +16,9 @@ use parking_lot::Mutex;
 
 use super::snapshot::Snapshot;
 
-/// Assume that the kernel has applied attributes that were sent this long ago.
-const MAX_APPLY_TIME: Duration = Duration::from_millis(200);
+/// Assume that the kernel has applied attributes that were sent this long ago. On a busy machine a
+/// caller may stand still for most of a second; readers that are refused meanwhile use read(2).
+const MAX_APPLY_TIME: Duration = Duration::from_secs(2);
 
 /// Callers that look the file up again and find it gone stay on the list of those sent back.
 const MAX_SENT_BACK: usize = 16;

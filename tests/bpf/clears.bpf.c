@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* A text view called VIEW whose output is lost when nobody reads it: the number of the run, which no other run shows, and
  * LINES lines of 40 bytes. */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 __u64 runs;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* A program that HOOK calls; with VIEW, a view beside it. */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 SEC(HOOK)
 int collector(void *ctx)

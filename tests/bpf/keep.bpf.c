@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* A view that counts its runs in a map that keeps its contents, and in one that does not. */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 /* Element 0: runs of this and of earlier objects. */
 struct {

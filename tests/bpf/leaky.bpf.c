@@ -3,7 +3,7 @@
  * One of everything that can leak: two collectors, a map, a record view with its maps and programs. "0000" in the names
  * is made unique by the test. With BROKEN, one collector cannot be attached.
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 /* Element 0: how many programs have been executed. */
 struct {

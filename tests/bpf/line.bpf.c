@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* Rows from a walk: the cgroup itself and those that it is in. */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 struct step {
 	__u64 id CGVIEW_KEY("the cgroup's id");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* A text view of LINES lines of 1 KiB. */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 static int write_line(__u32 i, struct seq_file **seq)
 {

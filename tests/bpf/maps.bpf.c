@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* A view with a map of ENTRIES elements of 1 KiB. */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 struct element {
 	char bytes[1024];

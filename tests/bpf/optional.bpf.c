@@ -3,7 +3,7 @@
  * Optional programs: one that every kernel takes, collectors whose hooks no kernel has, which shows at the load of one
  * and at the attachment of the other, and a view that the verifier refuses everywhere.
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 CGVIEW_OPTIONAL(there);
 CGVIEW_OPTIONAL(nowhere);

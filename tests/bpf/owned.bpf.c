@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* A view of a map that the program's owner writes. */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 /* Element 0: the number. */
 struct {

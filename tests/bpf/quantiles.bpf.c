@@ -3,7 +3,7 @@
  * Histograms of known data: tests/authoring/percentiles.rs computes the same values and compares what is shown
  * with the exact percentiles.
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 #define VALUES 5000
 

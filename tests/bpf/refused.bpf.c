@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* A view that the verifier refuses everywhere: its loop has no end. */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 SEC("iter/cgroup")
 int refused(struct bpf_iter__cgroup *ctx)

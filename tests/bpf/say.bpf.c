@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* A text view called VIEW, or NAME, that prints TEXT, a blank and the cgroup's id; with TWICE, two of a name. */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 #ifdef NAME
 CGVIEW_NAME(VIEW, NAME);

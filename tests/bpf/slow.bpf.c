@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* A view that keeps the verifier busy up to its limit, and is refused then. */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 SEC("iter/cgroup")
 int slow(struct bpf_iter__cgroup *ctx)

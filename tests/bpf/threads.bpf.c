@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* By the kernel's iterator over tasks: all processes, all threads, and the threads of the daemon, which reads. */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 struct bpf_iter_task {
 	__u64 opaque[3];

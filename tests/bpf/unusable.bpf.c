@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* A record view that the kernel takes and cgview cannot show: its member is called as the column of paths. */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 struct clash {
 	__u64 cgroup CGVIEW_GAUGE("", "clashes");

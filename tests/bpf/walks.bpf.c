@@ -3,7 +3,7 @@
  * Several views in one object, one for each order of a walk. A line is the number of the element and the cgroup's id;
  * the last line is "end". The view "first" ends its walk early; "sleepy" may sleep.
  */
-#include "cgview.h"
+#include <cgview/cgview.h>
 
 static __always_inline int line(struct bpf_iter__cgroup *ctx)
 {

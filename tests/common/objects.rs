@@ -42,7 +42,9 @@ pub fn compile(source: &Path, defines: &[&str]) -> PathBuf {
 pub fn compile_once(source: &Path, flags: &[&str], compile: impl FnOnce(&Path)) -> PathBuf {
     let include = format!("{ROOT}/bpf/include");
     let mut hasher = DefaultHasher::new();
-    let headers = fs::read_dir(&include).expect("list the headers").flatten();
+    let headers = fs::read_dir(format!("{include}/cgview"))
+        .expect("list the headers")
+        .flatten();
     let mut inputs: Vec<PathBuf> = headers.map(|entry| entry.path()).collect();
     inputs.sort();
     inputs.push(source.to_owned());

@@ -55,6 +55,8 @@ fn in_the_background_the_daemon_logs_to_the_system_log() {
     let script = r#"
         mount -t tmpfs none /dev
         mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/fuse c 10 229
+        # For Python, when the kernel has not gathered enough randomness yet.
+        mknod -m 444 /dev/urandom c 1 9
         mkdir /dev/views
         exec python3 -S -c '
 import socket, subprocess, sys

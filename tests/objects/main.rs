@@ -9,5 +9,6 @@ mod kept_maps;
 mod manage;
 mod pins;
 mod placement;
+mod sources;
 mod status;
 mod surroundings;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A word, and the only places that may use it.
-const CONFINED: [(&str, &[&str]); 6] = [
+const CONFINED: [(&str, &[&str]); 7] = [
     ("fuser", &["fs/"]),
     ("libbpf_rs", &["bpf/"]),
     ("libbpf_sys", &["bpf/", "sys.rs"]),
@@ -12,10 +12,11 @@ const CONFINED: [(&str, &[&str]); 6] = [
     ("unsafe", &["sys.rs"]),
     // The loader is another process: nothing of the daemon calls it.
     ("bpf::load", &["command.rs"]),
+    ("compile::sandbox", &["command.rs"]),
 ];
 
 /// A part, and the parts that it may not use.
-const APART: [(&str, &[&str]); 9] = [
+const APART: [(&str, &[&str]); 10] = [
     ("mirror/", &["crate::fs", "crate::bpf"]),
     ("bpf/", &["crate::fs", "crate::mirror"]),
     (
@@ -45,6 +46,10 @@ const APART: [(&str, &[&str]); 9] = [
     (
         "bpf/catalog/",
         &["libbpf_rs", "libbpf_sys", "bpf::load", "super::load"],
+    ),
+    (
+        "bpf/compile/",
+        &["bpf::run", "bpf::load", "bpf::catalog", "bpf::record"],
     ),
     ("daemon/", &["crate::fs", "crate::bpf", "crate::mirror"]),
     ("sys.rs", &["crate::"]),

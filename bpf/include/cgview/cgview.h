@@ -96,9 +96,9 @@
  */
 #define CGVIEW_OPTIONAL(name) const volatile bool cgview_has_##name = false
 
-#include "cgview_hist.h"
-#include "cgview_cgroup.h"
-#include "cgview_percpu.h"
-#include "cgview_record.h"
+#include "hist.h"
+#include "cgroup.h"
+#include "percpu.h"
+#include "record.h"
 
 #endif
