@@ -1,62 +1,77 @@
-//! Which known cgroups some user may not list or enter, by the modes of their directories. It does
-//! no I/O and does not know the tree.
+//! Who may list and enter the directories of the known cgroups. It does no I/O and does not know the
+//! tree.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustix::fs::Stat;
 
 use super::CgroupId;
 
-/// A directory with these bits is open to every user.
-const LIST_AND_ENTER: u32 = 0o555;
-
-/// How many closed cgroups stay known after they are gone: a sweep can have seen one just before.
-const MAX_GONE: usize = 1024;
-
-/// Whether every user may list and enter a directory of this mode.
-pub(super) fn is_open(mode: u32) -> bool {
-    mode & LIST_AND_ENTER == LIST_AND_ENTER
-}
-
-/// The cgroups that are closed, and those that have not been checked.
-#[derive(Default)]
-pub(super) struct Access {
-    closed: BTreeSet<CgroupId>,
-    unchecked: BTreeSet<CgroupId>,
-    /// The oldest comes first.
-    gone: VecDeque<CgroupId>,
+/// The users that may list and enter a cgroup's directory. Root's capabilities do not count, and
+/// neither does a group: its members count as all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Every user.
+    Everyone,
+    /// The user with this id.
+    Owner(u32),
+    /// No user.
+    Nobody,
 }
 
 impl Access {
-    /// Adds a cgroup whose mode is not known yet.
-    pub(super) fn add(&mut self, id: CgroupId) {
-        self.unchecked.insert(id);
-    }
-
-    /// Notes what a check of the cgroup has found.
-    pub(super) fn put(&mut self, id: CgroupId, open: bool) {
-        self.unchecked.remove(&id);
-        if open {
-            self.closed.remove(&id);
+    pub(super) fn of(stat: &Stat) -> Access {
+        let allows = |bits| stat.st_mode & bits == bits;
+        if allows(0o555) {
+            Access::Everyone
+        } else if allows(0o500) {
+            Access::Owner(stat.st_uid)
         } else {
-            self.closed.insert(id);
+            Access::Nobody
         }
     }
 
-    /// Removes a cgroup. One that may have been closed counts as closed for a while.
+    /// Whether the user with this id is among them.
+    pub fn includes(self, user: u32) -> bool {
+        match self {
+            Access::Everyone => true,
+            Access::Owner(owner) => user == owner,
+            Access::Nobody => false,
+        }
+    }
+}
+
+/// The cgroups that are closed to some user, and those that have to be asked for.
+#[derive(Default)]
+pub(super) struct AccessTable {
+    closed: BTreeMap<CgroupId, Access>,
+    unknown: BTreeSet<CgroupId>,
+}
+
+impl AccessTable {
+    /// Notes what cgroupfs says; `None` where a later change would not be noticed.
+    pub(super) fn put(&mut self, id: CgroupId, access: Option<Access>) {
+        self.remove(id);
+        match access {
+            Some(Access::Everyone) => {}
+            Some(access) => drop(self.closed.insert(id, access)),
+            None => drop(self.unknown.insert(id)),
+        }
+    }
+
     pub(super) fn remove(&mut self, id: CgroupId) {
-        if self.unchecked.remove(&id) | self.closed.remove(&id) {
-            self.gone.truncate(MAX_GONE - 1);
-            self.gone.push_front(id);
-        }
+        self.unknown.remove(&id);
+        self.closed.remove(&id);
     }
 
-    /// The closed cgroups, and some that are gone.
-    pub(super) fn closed(&self) -> BTreeSet<CgroupId> {
-        self.closed.iter().chain(&self.gone).copied().collect()
+    /// The cgroups that are known to be closed to some user.
+    pub(super) fn closed(&self) -> BTreeMap<CgroupId, Access> {
+        self.closed.clone()
     }
 
-    /// The cgroups that have to be checked.
-    pub(super) fn unchecked(&self) -> Vec<CgroupId> {
-        self.unchecked.iter().copied().collect()
+    /// The cgroups that have to be asked for.
+    pub(super) fn unknown(&self) -> Vec<CgroupId> {
+        self.unknown.iter().copied().collect()
     }
 }
 
@@ -64,42 +79,39 @@ impl Access {
 mod tests {
     use super::*;
 
-    const ID: CgroupId = CgroupId(7);
+    fn access(mode: u32) -> Access {
+        let mut stat = rustix::fs::stat("/").expect("stat");
+        (stat.st_mode, stat.st_uid) = (mode, 7);
+        Access::of(&stat)
+    }
 
     #[test]
-    fn a_cgroup_is_open_if_no_class_of_users_lacks_a_right() {
-        assert!(is_open(0o40755) && is_open(0o40555) && is_open(0o41777));
-        for mode in [0o40700, 0o40750, 0o40711, 0o40705, 0o40655, 0o40754] {
-            assert!(!is_open(mode), "{mode:o}");
+    fn a_cgroup_is_closed_if_a_class_of_users_lacks_a_right() {
+        for mode in [0o40755, 0o40555, 0o41777] {
+            assert_eq!(access(mode), Access::Everyone, "{mode:o}");
+        }
+        for mode in [0o40700, 0o40750, 0o40711, 0o40705, 0o40754] {
+            assert_eq!(access(mode), Access::Owner(7), "{mode:o}");
+            assert!(access(mode).includes(7) && !access(mode).includes(8));
+        }
+        for mode in [0o40655, 0o40355, 0o40055] {
+            assert_eq!(access(mode), Access::Nobody, "{mode:o}");
+            assert!(!access(mode).includes(7));
         }
     }
 
     #[test]
-    fn a_closed_cgroup_stays_closed_until_it_is_found_open() {
-        let mut access = Access::default();
-        access.add(ID);
-        assert_eq!(access.unchecked(), [ID]);
-        access.put(ID, false);
-        assert!(access.unchecked().is_empty() && access.closed().contains(&ID));
-        access.put(ID, true);
-        assert!(access.closed().is_empty());
-    }
-
-    #[test]
-    fn of_those_gone_a_limited_number_counts_as_closed() {
-        let mut access = Access::default();
-        for id in 0..2 * MAX_GONE as u64 {
-            access.add(CgroupId(id));
-            access.put(CgroupId(id), id % 2 == 0);
+    fn a_closed_cgroup_stays_closed_until_it_is_open_or_removed() {
+        let id = CgroupId(7);
+        let mut table = AccessTable::default();
+        for end in [Some(Access::Everyone), None] {
+            table.put(id, Some(Access::Nobody));
+            assert_eq!(table.closed(), BTreeMap::from([(id, Access::Nobody)]));
+            table.put(id, end);
+            assert!(table.closed().is_empty());
+            assert_eq!(table.unknown().len(), usize::from(end.is_none()));
+            table.remove(id);
+            assert!(table.unknown().is_empty());
         }
-        for id in 0..2 * MAX_GONE as u64 {
-            access.remove(CgroupId(id));
-        }
-        assert_eq!(access.closed().len(), MAX_GONE);
-        assert!(access.closed().iter().all(|id| id.0 % 2 == 1));
-        access.add(ID);
-        access.remove(ID);
-        assert!(access.closed().contains(&ID));
-        assert_eq!(access.closed().len(), MAX_GONE);
     }
 }

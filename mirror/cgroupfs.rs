@@ -8,12 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, fstat, openat, openat2, statat,
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, fstat, openat, openat2, statat,
 };
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-use super::{CgroupId, Error, access};
+use super::access::Access;
+use super::{CgroupId, Error};
 use crate::sys;
 
 /// Size of the buffer for directory entries: room for a leaf's control files and some children.
@@ -91,20 +92,17 @@ impl Cgroupfs {
         list(&self.open(dir)?).map_err(|e| Error::io("list", dir, e.into()))
     }
 
-    /// Whether every user may list and enter the directory of this cgroup.
-    pub(super) fn is_open(&self, id: CgroupId) -> Result<bool, Error> {
-        is_open(self.open_path(id)?).map_err(|e| Error::io("stat", id, e.into()))
+    /// The attributes of the directory of this cgroup.
+    pub(super) fn stat(&self, id: CgroupId) -> Result<Stat, Error> {
+        fstat(self.open_path(id)?).map_err(|e| Error::io("stat", id, e.into()))
     }
 
-    /// The same, and the child cgroups, with one look at the directory.
-    pub(super) fn mode_and_children(
-        &self,
-        dir: CgroupId,
-    ) -> Result<(bool, Vec<(OsString, CgroupId)>), Error> {
+    /// Who may list and enter the directory, and the child cgroups.
+    pub(super) fn scan(&self, dir: CgroupId) -> Result<(Access, Vec<(OsString, CgroupId)>), Error> {
         let directory = self.open(dir)?;
-        let open = is_open(&directory).map_err(|e| Error::io("stat", dir, e.into()))?;
+        let stat = fstat(&directory).map_err(|e| Error::io("stat", dir, e.into()))?;
         let children = list(&directory).map_err(|e| Error::io("list", dir, e.into()))?;
-        Ok((open, children))
+        Ok((Access::of(&stat), children))
     }
 
     /// The parent of `id`, and the name of `id` in it.
@@ -161,10 +159,6 @@ fn parent_of_root(source: &OwnedFd, root: CgroupId) -> Option<(CgroupId, OwnedFd
     let parent = openat2(source, "..", flags, Mode::empty(), resolve).ok()?;
     let id = CgroupId(fstat(&parent).ok()?.st_ino);
     (id != root).then_some((id, parent))
-}
-
-fn is_open(directory: impl AsFd) -> rustix::io::Result<bool> {
-    Ok(access::is_open(fstat(directory)?.st_mode))
 }
 
 /// The subdirectories of an open cgroup directory; none if the cgroup was removed meanwhile.

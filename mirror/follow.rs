@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::access::Access;
 use super::known::KnownCgroups;
 use super::queue::{self, Batch, Receiver};
 use super::watch::{RESCAN_INTERVAL, Watches};
@@ -172,21 +173,27 @@ impl<F: Fn(Change)> Follower<F> {
         self.watches.add(paths);
     }
 
-    /// Each change is reported twice: in the directory itself, and in its parent, where the path
-    /// belongs to no watch.
+    /// Each change of a directory is reported by its own watch, and by its parent's under a path
+    /// that no watch has.
     fn check_attributes(&mut self, paths: &[PathBuf]) {
         let mut changed: Vec<_> = paths.iter().filter_map(|p| self.watches.at(p)).collect();
         changed.sort_unstable();
         changed.dedup();
         for id in changed {
-            match self.known.cgroupfs.is_open(id) {
-                Ok(open) => {
-                    self.known.tree.write().put_access(id, open);
+            match self.known.cgroupfs.stat(id) {
+                Ok(stat) => {
+                    self.put_access(id, Access::of(&stat));
                     (self.on_change)(Change::Attributes { id });
                 }
                 Err(error) => self.failed(id, &error),
             }
         }
+    }
+
+    /// Without a watch, a later change would be missed.
+    fn put_access(&self, id: CgroupId, access: Access) {
+        let access = self.watches.contains(id).then_some(access);
+        self.known.tree.write().put_access(id, access);
     }
 
     fn check_names(&mut self, batch: Batch) {
@@ -226,9 +233,9 @@ impl<F: Fn(Change)> Follower<F> {
     }
 
     fn scan(&mut self, dir: CgroupId) {
-        match self.known.cgroupfs.mode_and_children(dir) {
-            Ok((open, listing)) => {
-                self.known.tree.write().put_access(dir, open);
+        match self.known.cgroupfs.scan(dir) {
+            Ok((access, listing)) => {
+                self.put_access(dir, access);
                 let absent = self.known.tree.read().absent(dir, &listing);
                 self.reconcile(dir, &listing, absent);
             }

@@ -1,11 +1,12 @@
 //! cgroupfs and the tree of the cgroups known from it, shared by lookups and the mirror's thread.
 //! cgroupfs alone says what exists; the tree answers only for names and ancestors.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use parking_lot::RwLock;
 
+use super::access::Access;
 use super::cgroupfs::Cgroupfs;
 use super::tree::{Learned, Tree};
 use super::{CgroupId, Error, queue};
@@ -49,20 +50,17 @@ impl KnownCgroups {
         Ok(listing)
     }
 
-    /// The cgroups that are closed to some user. Those that the mirror's thread has not checked are
-    /// checked now, and all of them unless `all_watched`. A failed check counts as closed.
-    pub(super) fn closed(&self, all_watched: bool) -> BTreeSet<CgroupId> {
+    /// The cgroups that are closed to some user. Those of which the tree does not know it are asked
+    /// for; where that fails, they are closed.
+    pub(super) fn closed(&self) -> BTreeMap<CgroupId, Access> {
         let tree = self.tree.read();
-        let mut closed = tree.access().closed();
-        let unchecked = if all_watched {
-            tree.access().unchecked()
-        } else {
-            tree.ids()
-        };
+        let (mut closed, unknown) = (tree.access().closed(), tree.access().unknown());
         drop(tree);
-        for id in unchecked {
-            if !self.cgroupfs.is_open(id).unwrap_or(false) {
-                closed.insert(id);
+        for id in unknown {
+            let stat = self.cgroupfs.stat(id);
+            let access = stat.map_or(Access::Nobody, |stat| Access::of(&stat));
+            if access != Access::Everyone {
+                closed.insert(id, access);
             }
         }
         closed

@@ -17,7 +17,7 @@ mod tests;
 mod tree;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -26,11 +26,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 
+use rustix::fs::Stat;
+
 use cgroupfs::Cgroupfs;
 use follow::{Figures, Follower};
 use known::KnownCgroups;
 use tree::Tree;
 
+pub use access::Access;
 pub use error::Error;
 pub use source::{Source, SourceError, Version, find_cgroup2, open_source};
 
@@ -249,28 +252,34 @@ impl Mirror {
         show(&Names(&self.known.tree.read()))
     }
 
-    /// The paths of all known cgroups whose name is `wanted`, in no order, without those that are
-    /// in a closed one. The tree is locked meanwhile, so `wanted` must be short and must not make a
-    /// system call.
+    /// The paths of all known cgroups whose name is `wanted`, in no order, without those below one
+    /// that some user may not list or enter. The tree is locked meanwhile, so `wanted` must be short
+    /// and must not make a system call.
     pub fn find(&self, wanted: impl Fn(&OsStr) -> bool) -> Vec<PathBuf> {
         let closed = self.closed();
         self.known.tree.read().find(wanted, &closed)
     }
 
-    /// Whether every user may list and enter the directory of this cgroup, as cgroupfs has it now.
+    /// The attributes of the directory of exactly this cgroup, as cgroupfs has them now.
     ///
     /// # Errors
     /// [`Error::Gone`] if the cgroup was removed.
-    pub fn is_open(&self, id: CgroupId) -> Result<bool, Error> {
-        self.known.cgroupfs.is_open(id)
+    pub fn stat(&self, id: CgroupId) -> Result<Stat, Error> {
+        self.known.cgroupfs.stat(id)
     }
 
-    /// The known cgroups that some user may not list or enter, as last seen, and some that were
-    /// removed. A change shows as soon as inotify has reported it; cgroups that are not watched are
-    /// checked now.
-    pub fn closed(&self) -> BTreeSet<CgroupId> {
-        let all_watched = self.figures.unwatched.load(Ordering::Relaxed) == 0;
-        self.known.closed(all_watched)
+    /// Who may list and enter the directory of this cgroup, as cgroupfs has it now.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the cgroup was removed.
+    pub fn access(&self, id: CgroupId) -> Result<Access, Error> {
+        Ok(Access::of(&self.stat(id)?))
+    }
+
+    /// The known cgroups that some user may not list or enter. A change shows as soon as inotify
+    /// has reported it; for cgroups that are not watched, cgroupfs is asked now.
+    pub fn closed(&self) -> BTreeMap<CgroupId, Access> {
+        self.known.closed()
     }
 
     /// The figures for the status file.

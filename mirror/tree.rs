@@ -7,14 +7,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 use foldhash::fast::FixedState;
 
-use super::access::Access;
+use super::access::{Access, AccessTable};
 use super::{CgroupId, Change};
 
 struct Cgroup {
@@ -51,7 +51,7 @@ pub(super) struct Tree {
     /// of the memory of a map per cgroup.
     children: BTreeSet<(CgroupId, u64, CgroupId)>,
     renames: u64,
-    access: Access,
+    access: AccessTable,
 }
 
 impl Tree {
@@ -67,7 +67,7 @@ impl Tree {
             cgroups: HashMap::from_iter([(root, cgroup)]),
             children: BTreeSet::new(),
             renames: 0,
-            access: Access::default(),
+            access: AccessTable::default(),
         }
     }
 
@@ -108,26 +108,26 @@ impl Tree {
         below_root.map(|&id| self.name(id)).collect()
     }
 
-    /// The paths of all cgroups below the root whose name is `wanted`, without those in a `closed`
-    /// one.
+    /// The paths of all cgroups below the root whose name is `wanted`, without those below one that
+    /// is `closed`.
     pub(super) fn find(
         &self,
         wanted: impl Fn(&OsStr) -> bool,
-        closed: &BTreeSet<CgroupId>,
+        closed: &BTreeMap<CgroupId, Access>,
     ) -> Vec<PathBuf> {
         let cgroups = self.cgroups.iter().filter(|(id, _)| **id != self.root);
         let found = cgroups.filter(|(_, cgroup)| wanted(&cgroup.name));
         let shown = found.filter(|(_, cgroup)| {
             let above = self.ancestors(cgroup.parent).unwrap_or_default();
-            above.iter().all(|id| !closed.contains(id))
+            above.iter().all(|id| !closed.contains_key(id))
         });
         shown.filter_map(|(id, _)| self.path(*id)).collect()
     }
 
-    /// Notes whether every user may list and enter the directory of `id`.
-    pub(super) fn put_access(&mut self, id: CgroupId, open: bool) {
+    /// Notes who may list and enter the directory of `id`; `None` where that has to be asked for.
+    pub(super) fn put_access(&mut self, id: CgroupId, access: Option<Access>) {
         if self.contains(id) {
-            self.access.put(id, open);
+            self.access.put(id, access);
         }
     }
 
@@ -136,8 +136,8 @@ impl Tree {
         self.cgroups.keys().copied().collect()
     }
 
-    /// Which cgroups are closed to some user.
-    pub(super) fn access(&self) -> &Access {
+    /// Who may list and enter the cgroups' directories.
+    pub(super) fn access(&self) -> &AccessTable {
         &self.access
     }
 
@@ -274,7 +274,7 @@ impl Tree {
 
     fn insert(&mut self, parent: CgroupId, name: &OsStr, id: CgroupId, announced: bool) {
         self.children.insert((parent, hash_of(name), id));
-        self.access.add(id);
+        self.access.put(id, None);
         let cgroup = Cgroup {
             parent,
             name: name.into(),

@@ -47,6 +47,13 @@ impl<'a> Swept<'a> {
         self.bytes.len() / self.element_bytes
     }
 
+    /// The id of each cgroup that was visited and that of its parent, those without a record
+    /// included. A parent comes before its children.
+    pub fn lineage(&self) -> impl Iterator<Item = (u64, u64)> + use<'a> {
+        let elements = self.bytes.chunks_exact(self.element_bytes);
+        elements.map(|one| (u64_at(one, 0), u64_at(one, PARENT_OFFSET)))
+    }
+
     /// The cgroups that have a record, in the order of the visits.
     pub fn iter(&self) -> impl Iterator<Item = SweptCgroup<'a>> + use<'a> {
         let record = HEADER_BYTES..HEADER_BYTES + self.record_bytes;
@@ -100,6 +107,7 @@ mod tests {
             record: b"record!!",
         };
         assert_eq!((swept.visited(), found), (2, vec![expected]));
+        assert_eq!(swept.lineage().collect::<Vec<_>>(), [(1, 7), (2, 7)]);
     }
 
     #[test]

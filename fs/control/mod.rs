@@ -13,7 +13,7 @@ use crate::bpf::record;
 use crate::bpf::run::View;
 
 use super::attr::Attributes;
-use super::caller::Sight;
+use super::caller::Reader;
 use super::errno::Error;
 use super::inode::{ControlNode, Node};
 use super::open::{Content, Entry};
@@ -127,7 +127,7 @@ impl CgviewFs {
     pub(in crate::fs) fn control_content(
         &self,
         node: ControlNode,
-        sight: Sight,
+        reader: Reader,
     ) -> Result<Content, Error> {
         let bytes = match node {
             ControlNode::Help(name) => help(&*self.view_of_name(name)?),
@@ -137,7 +137,7 @@ impl CgviewFs {
             }
             ControlNode::PromFile(name) => {
                 let view = self.view_of_name(name)?;
-                return self.prometheus_of_all(&view, sight);
+                return self.prometheus_of_all(&view, reader);
             }
             ControlNode::Status => self.status().text(),
             ControlNode::StatusJson => self.status().json(),

@@ -15,6 +15,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::snapshot::Snapshot;
+use crate::fs::caller::Caller;
 
 /// Assume that the kernel has applied attributes that were sent this long ago. On a busy machine a
 /// caller may stand still for most of a second; readers that are refused meanwhile use read(2).
@@ -22,15 +23,6 @@ const MAX_APPLY_TIME: Duration = Duration::from_secs(2);
 
 /// Callers that look the file up again and find it gone stay on the list of those sent back.
 const MAX_SENT_BACK: usize = 16;
-
-/// A thread that sends requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::fs) struct Caller(pub(in crate::fs) u32);
-
-impl Caller {
-    /// A thread of another PID namespace.
-    const UNKNOWN: Caller = Caller(0);
-}
 
 /// One of the times that a file is open.
 #[derive(Debug, Clone, Copy)]
