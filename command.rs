@@ -137,7 +137,7 @@ fn mount(args: &Args) -> Result<Parts, Failure> {
             snapshot_bytes: args.max_snapshot_bytes,
             manage: args.manage,
         },
-    );
+    )?;
     let mounted = mountpoint.mount(filesystem, &changes)?;
     // Mounted is not enough: it has to answer.
     std::fs::metadata(&args.mountpoint)?;

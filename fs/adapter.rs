@@ -14,8 +14,8 @@ use fuser::{
 
 use super::CgviewFs;
 use super::attr::{Attributes, ENTRY_TTL};
+use super::caller::Caller;
 use super::errno::{Error, Subject};
-use super::open::Caller;
 
 /// The same for all: cgroup ids, and so inode numbers, are never used again.
 const GENERATION: Generation = Generation(0);
@@ -92,7 +92,7 @@ impl Filesystem for Adapter {
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(read_only());
         }
-        match self.fs.open(ino, Caller(request.pid())) {
+        match self.fs.open(ino, Caller(request.pid()), request.uid()) {
             Ok(handle) => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO),
             Err(error) => reply.error(failed("open", Subject::Name, &error)),
         }

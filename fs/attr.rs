@@ -10,7 +10,8 @@ use rustix::fs::Stat;
 /// kernel then looks the name up by itself.
 pub(super) const ENTRY_TTL: Duration = Duration::from_secs(3600);
 
-/// The link count and the times of a directory change with its children.
+/// The link count and the times of a directory change with its children. A cgroup that is closed by
+/// chmod stays open for so long at most, where inotify does not report the change.
 const DIRECTORY_TTL: Duration = Duration::from_secs(1);
 
 /// The kernel asks for the size at each open: a reader by splice gets no more bytes than the size,
@@ -35,14 +36,18 @@ pub(super) fn shown_size(length_bytes: usize) -> u64 {
     length_bytes.max(1).next_multiple_of(BLOCK_BYTES) as u64
 }
 
-/// The attributes of a cgroup's directory, with the times of cgroupfs and `extra_links` more links.
-pub(super) fn cgroup(number: INodeNo, stat: &Stat, extra_links: u32) -> Attributes {
+/// The attributes of a cgroup's directory: those of cgroupfs, with `extra_links` more links. Its
+/// mode has no more than the bits of `mode_mask`.
+pub(super) fn cgroup(number: INodeNo, stat: &Stat, extra_links: u32, mode_mask: u16) -> Attributes {
     let nlink = u32::try_from(stat.st_nlink).unwrap_or(u32::MAX);
     let attr = FileAttr {
         atime: time(stat.st_atime, stat.st_atime_nsec),
         mtime: time(stat.st_mtime, stat.st_mtime_nsec),
         ctime: time(stat.st_ctime, stat.st_ctime_nsec),
         nlink: nlink.saturating_add(extra_links),
+        perm: (stat.st_mode & u32::from(mode_mask)) as u16,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
         ..directory_attr(number, UNIX_EPOCH)
     };
     let ttl = DIRECTORY_TTL;

@@ -11,29 +11,39 @@ use crate::bpf::run::View;
 use crate::mirror::{self, CgroupId};
 
 use super::CgviewFs;
+use super::caller::Reader;
 use super::errno::Error;
 use super::form::Form;
 use super::inode::FileNode;
+use super::open::Content;
+use super::subtree::Subtree;
 
 /// The capacity that most renderings of one cgroup need. A longer one grows the buffer.
 const ONE_CGROUP_BYTES: usize = 512;
 
 impl CgviewFs {
     /// Runs the view and makes the bytes of the file.
-    pub(super) fn content(&self, file: FileNode) -> Result<Vec<u8>, Error> {
+    pub(super) fn content(&self, file: FileNode, reader: Reader) -> Result<Content, Error> {
         let view = &*self.view_of(file)?;
         let cgroup = file.cgroup;
-        match (file.form, view.plan()) {
+        let subtree = Subtree {
+            root: cgroup,
+            reader,
+        };
+        let bytes = match (file.form, view.plan()) {
+            (Form::Tree, Some(plan)) => return self.subtree(view, subtree, plan, record::table),
+            (Form::TreeJson, Some(plan)) => {
+                return self.subtree(view, subtree, plan, record::tree_json);
+            }
+            (Form::Tree, None) => return self.texts_of_subtree(view, subtree),
             (Form::Plain, None) => self.run(view, cgroup),
             (Form::Bin, Some(_)) => self.run(view, cgroup),
             (Form::Plain, Some(plan)) => self.render(view, cgroup, plan, record::text),
             (Form::Json, Some(plan)) => self.render(view, cgroup, plan, record::json),
             (Form::Prom, Some(plan)) => self.prometheus_of_one(view, cgroup, plan),
-            (Form::Tree, Some(plan)) => self.subtree(view, cgroup, plan, record::table),
-            (Form::TreeJson, Some(plan)) => self.subtree(view, cgroup, plan, record::tree_json),
-            (Form::Tree, None) => self.texts_of_subtree(view, cgroup),
             (Form::Json | Form::Prom | Form::Bin | Form::TreeJson, None) => Err(Error::Gone),
-        }
+        };
+        bytes.map(Content::from)
     }
 
     /// Runs the program for one cgroup.

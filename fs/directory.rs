@@ -5,7 +5,6 @@ use std::ffi::{OsStr, OsString};
 use std::time::SystemTime;
 
 use fuser::{FileHandle, FileType, INodeNo};
-use rustix::fs::fstat;
 
 use crate::mirror::{self, CgroupId};
 
@@ -71,11 +70,13 @@ impl CgviewFs {
     }
 
     fn cgroup_attributes(&self, id: CgroupId) -> Result<Attributes, Error> {
-        // An open directory of cgroupfs has attributes unless the cgroup was removed.
-        let stat = fstat(self.mirror.open(id)?).map_err(|_| Error::Gone)?;
+        let stat = self.mirror.stat(id)?;
         // cgroupfs does not count `.cgview`.
         let extra_links = u32::from(id == self.mirror.root());
-        Ok(attr::cgroup(INodeNo(id.0), &stat, extra_links))
+        // To remove a view takes root's capabilities, which need no mode, and not to own the cgroup.
+        let mode_mask = if self.manage { 0o7555 } else { 0o7777 };
+        let number = INodeNo(id.0);
+        Ok(attr::cgroup(number, &stat, extra_links, mode_mask))
     }
 
     fn file_attributes(&self, file: FileNode) -> Result<Attributes, Error> {

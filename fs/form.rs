@@ -35,6 +35,11 @@ impl Form {
         Form::ALL.get(usize::from(number)).copied()
     }
 
+    /// Whether it shows the cgroups below too.
+    pub(super) fn is_subtree(self) -> bool {
+        matches!(self, Form::Tree | Form::TreeJson)
+    }
+
     /// The suffix that follows the view's name.
     pub(super) fn suffix(self) -> &'static str {
         match self {

@@ -128,6 +128,10 @@ impl Work {
                     self.forget(parent, &old_name);
                     self.forget(parent, &new_name);
                 }
+                Ok(Message::Change(Change::Attributes { id })) => {
+                    // Attributes alone: a directory has no data.
+                    let _ = self.notifier.inval_inode(self.number(id), -1, 0);
+                }
                 Err(RecvTimeoutError::Timeout) => self.check_links(),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -141,13 +145,17 @@ impl Work {
     }
 
     fn forget(&self, parent: CgroupId, name: &OsStr) {
-        let parent = if parent == self.mirror.root() {
+        // Most names are not cached. After a failure `open` finds what is gone and answers ESTALE.
+        let _ = self.notifier.inval_entry(self.number(parent), name);
+    }
+
+    /// The number that the kernel knows a cgroup's directory by.
+    fn number(&self, id: CgroupId) -> INodeNo {
+        if id == self.mirror.root() {
             INodeNo::ROOT
         } else {
-            INodeNo(parent.0)
-        };
-        // Most names are not cached. After a failure `open` finds what is gone and answers ESTALE.
-        let _ = self.notifier.inval_entry(parent, name);
+            INodeNo(id.0)
+        }
     }
 
     /// A link must not outlive its cgroup, even when an event was lost or a watch is missing.

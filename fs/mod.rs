@@ -4,6 +4,7 @@
 
 mod adapter;
 mod attr;
+mod caller;
 mod content;
 mod control;
 mod directory;
@@ -16,6 +17,7 @@ mod open;
 mod paths;
 mod subtree;
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -29,6 +31,7 @@ use crate::mirror::Mirror;
 pub use invalidate::Changes;
 pub use mount::{MountError, Mounted, Mountpoint, probe, remount};
 
+use caller::Threads;
 use errno::Error;
 use form::Form;
 use inode::{FileNode, Node};
@@ -49,6 +52,7 @@ pub struct CgviewFs {
     page_cache: PageCache,
     retries: Retries,
     last_paths: LastPaths,
+    threads: Threads,
     started: SystemTime,
     manage: bool,
 }
@@ -64,13 +68,16 @@ pub struct Options {
 
 impl CgviewFs {
     /// Makes a file system that shows the views of `catalog` in the hierarchy of `mirror`.
+    ///
+    /// # Errors
+    /// Those of opening a procfs.
     pub fn new(
         mirror: Arc<Mirror>,
         catalog: Arc<Catalog>,
         links: Arc<Links>,
         options: Options,
-    ) -> CgviewFs {
-        CgviewFs {
+    ) -> io::Result<CgviewFs> {
+        Ok(CgviewFs {
             mirror,
             catalog,
             links,
@@ -79,9 +86,10 @@ impl CgviewFs {
             page_cache: PageCache::new(MAX_REMEMBERED_LENGTHS),
             retries: Retries::default(),
             last_paths: LastPaths::default(),
+            threads: Threads::new()?,
             started: SystemTime::now(),
             manage: options.manage,
-        }
+        })
     }
 
     /// What the notifier thread needs too.

@@ -2,6 +2,7 @@
 //! kept and used again, because most of a large tree stays as it was: looking up 50,000 names in
 //! the mirror takes half as long as the sweep itself.
 
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -93,14 +94,15 @@ impl Paths {
         known.all(|path| ids.next() == Some(path.id) && named(path)) && ids.next().is_none()
     }
 
-    /// The records of each cgroup that has a path.
+    /// The records of each cgroup that has a path and is not `left_out`.
     pub(super) fn records<'a>(
         &'a self,
         swept: Swept<'a>,
+        left_out: &'a HashSet<u64>,
     ) -> impl Iterator<Item = CgroupRecords<'a>> {
         let named = self.of_cgroups.iter().zip(swept.iter());
         named
-            .filter(|(at, _)| at.start != at.end)
+            .filter(|(at, _)| at.start != at.end && !left_out.contains(&at.id))
             .map(|(at, cgroup)| CgroupRecords {
                 path: self.path(*at),
                 record: cgroup.record,

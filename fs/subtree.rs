@@ -1,6 +1,7 @@
 //! The bytes of a view's file about a subtree: from one sweep where the view has one, else from a
 //! walk that runs the view for each cgroup.
 
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::ops::Range;
 use std::os::fd::AsFd as _;
@@ -8,44 +9,64 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use crate::bpf::record::{self, CgroupRecords, Plan};
 use crate::bpf::run::View;
-use crate::mirror::{self, CgroupId, Mirror};
+use crate::mirror::{self, Access, CgroupId, Mirror};
 
 use super::CgviewFs;
+use super::caller::Reader;
 use super::content::not_a_record;
 use super::errno::Error;
+use super::open::Content;
+
+/// A cgroup and those below it that a reader may see.
+#[derive(Clone, Copy)]
+pub(super) struct Subtree {
+    /// The reader has entered its directory, which the kernel has checked.
+    pub(super) root: CgroupId,
+    pub(super) reader: Reader,
+}
 
 impl CgviewFs {
     /// Makes the Prometheus text of the whole tree below the mount's root.
-    pub(super) fn prometheus_of_all(&self, view: &View) -> Result<Vec<u8>, Error> {
+    pub(super) fn prometheus_of_all(&self, view: &View, reader: Reader) -> Result<Content, Error> {
         let plan = view.plan().ok_or(Error::Gone)?;
-        self.subtree(view, self.mirror.root(), plan, record::prometheus)
+        let root = self.mirror.root();
+        self.subtree(view, Subtree { root, reader }, plan, record::prometheus)
     }
 
     /// Renders the records of a subtree of a record view.
     pub(super) fn subtree(
         &self,
         view: &View,
-        root: CgroupId,
+        of: Subtree,
         plan: &Plan,
         rendering: impl FnOnce(&Plan, &[CgroupRecords<'_>], &mut Vec<u8>) -> Result<(), record::Error>,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<Content, Error> {
+        let root = of.root;
         let mut out = self.handles.memory.take_spare();
+        let mut restricted = false;
         let rendered = if view.can_sweep() {
             let directory = self.mirror.open(root)?;
             let expected = self.expected_cgroups(root);
+            // One that is swept and then removed is known only before.
+            let mut closed = self.mirror.closed();
             view.sweep(root.0, directory.as_fd(), expected, |swept| {
+                closed.extend(self.mirror.closed());
+                let left_out;
+                (left_out, restricted) = of.left_out(swept.lineage(), &closed);
                 let paths = self.last_paths.name(&self.mirror, root, swept);
-                let records: Vec<_> = paths.records(swept).collect();
+                let records: Vec<_> = paths.records(swept, &left_out).collect();
                 rendering(plan, &records, &mut out)
             })?
         } else {
-            let records = self.records_of_subtree(view, root)?;
+            let records;
+            (records, restricted) = self.records_of_subtree(view, of)?;
             let records: Vec<_> = records.iter().collect();
             rendering(plan, &records, &mut out)
         };
         rendered.map_err(|source| not_a_record(view, source))?;
         self.check_alive(root)?;
-        Ok(self.handles.memory.shrink(out))
+        let bytes = self.handles.memory.shrink(out);
+        Ok(Content { bytes, restricted })
     }
 
     /// About how many cgroups a sweep will find: a small number where nothing is known, which
@@ -58,44 +79,52 @@ impl CgviewFs {
     }
 
     /// Makes the `.tree` of a text view: each cgroup's text below a line with its path.
-    pub(super) fn texts_of_subtree(&self, view: &View, root: CgroupId) -> Result<Vec<u8>, Error> {
-        let mut out = Vec::new();
-        self.run_in_subtree(view, root, |path, text| {
-            out.extend_from_slice(b"# ");
-            record::word(path, &mut out);
-            out.push(b'\n');
-            out.extend_from_slice(text);
+    pub(super) fn texts_of_subtree(&self, view: &View, of: Subtree) -> Result<Content, Error> {
+        let mut bytes = Vec::new();
+        let restricted = self.run_in_subtree(view, of, |path, text| {
+            bytes.extend_from_slice(b"# ");
+            record::word(path, &mut bytes);
+            bytes.push(b'\n');
+            bytes.extend_from_slice(text);
             if !text.ends_with(b"\n") && !text.is_empty() {
-                out.push(b'\n');
+                bytes.push(b'\n');
             }
-            self.handles.memory.check_size(out.len())
+            self.handles.memory.check_size(bytes.len())
         })?;
-        self.check_alive(root)?;
-        Ok(out)
+        self.check_alive(of.root)?;
+        Ok(Content { bytes, restricted })
     }
 
-    /// Collects the records of a subtree for a view that cannot sweep.
-    fn records_of_subtree(&self, view: &View, root: CgroupId) -> Result<Records, Error> {
+    /// Collects the records of a subtree for a view that cannot sweep, and says whether they are
+    /// restricted.
+    fn records_of_subtree(&self, view: &View, of: Subtree) -> Result<(Records, bool), Error> {
         let mut records = Records::default();
-        self.run_in_subtree(view, root, |path, record| {
+        let restricted = self.run_in_subtree(view, of, |path, record| {
             records.push(path, record);
             self.handles.memory.check_size(records.bytes.len())
         })?;
-        Ok(records)
+        Ok((records, restricted))
     }
 
     /// Runs the view for each cgroup of a subtree, parents first, and passes path and output to
-    /// `visit`. A cgroup that is removed meanwhile is left out.
+    /// `visit`. A cgroup that is removed meanwhile is left out. Says whether the outputs are
+    /// restricted.
     fn run_in_subtree(
         &self,
         view: &View,
-        root: CgroupId,
+        of: Subtree,
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let mut restricted = false;
         let mut walk = Walk::new(&self.mirror);
-        visit(b".", &self.run(view, root)?)?;
-        walk.descend(root)?;
+        visit(b".", &self.run(view, of.root)?)?;
+        if self.may_enter(of.root, of.reader, &mut restricted)? {
+            walk.descend(of.root)?;
+        }
         while let Some(cgroup) = walk.next() {
+            if !self.may_enter(cgroup, of.reader, &mut restricted)? {
+                continue;
+            }
             match self.run(view, cgroup) {
                 Ok(output) => visit(&walk.path, &output)?,
                 Err(Error::Gone) => continue,
@@ -103,7 +132,50 @@ impl CgviewFs {
             }
             walk.descend(cgroup)?;
         }
-        Ok(())
+        Ok(restricted)
+    }
+
+    /// Whether the reader may see this cgroup and those below; sets `restricted` if another may not.
+    fn may_enter(
+        &self,
+        cgroup: CgroupId,
+        reader: Reader,
+        restricted: &mut bool,
+    ) -> Result<bool, Error> {
+        let access = match self.mirror.access(cgroup) {
+            Err(mirror::Error::Gone(_)) => return Ok(false),
+            access => access?,
+        };
+        let may_enter = reader.may_enter(access);
+        *restricted |= may_enter && access != Access::Everyone;
+        Ok(may_enter)
+    }
+}
+
+impl Subtree {
+    /// The cgroups that the reader may not see, and whether those that are left are restricted.
+    /// `lineage` is that of a sweep, and `closed` has the cgroups that are closed to some user.
+    fn left_out(
+        self,
+        lineage: impl Iterator<Item = (u64, u64)>,
+        closed: &BTreeMap<CgroupId, Access>,
+    ) -> (HashSet<u64>, bool) {
+        let (mut left_out, mut restricted) = (HashSet::new(), false);
+        if closed.is_empty() {
+            return (left_out, restricted);
+        }
+        for (id, parent) in lineage {
+            let access = closed.get(&CgroupId(id));
+            let may_enter = access.is_none_or(|access| self.reader.may_enter(*access));
+            if !may_enter || left_out.contains(&parent) {
+                left_out.insert(id);
+            } else {
+                restricted |= access.is_some();
+            }
+        }
+        // Its own file is the one that is read.
+        left_out.remove(&self.root.0);
+        (left_out, restricted)
     }
 }
 
@@ -200,6 +272,31 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_below_a_closed_cgroup_is_left_out_unless_the_reader_may_enter() {
+        // 1 has 2, which has 3, which has 4; and 5.
+        let lineage = [(1, 0), (2, 1), (3, 2), (4, 3), (5, 1)];
+        let left_out = |reader, closed: &[(u64, Access)]| {
+            let closed = closed.iter().map(|&(id, access)| (CgroupId(id), access));
+            let root = CgroupId(1);
+            let (left_out, restricted) =
+                Subtree { root, reader }.left_out(lineage.into_iter(), &closed.collect());
+            let mut left_out: Vec<_> = left_out.into_iter().collect();
+            left_out.sort_unstable();
+            (left_out, restricted)
+        };
+        let user = Reader::User(7);
+        assert_eq!(left_out(user, &[]), (vec![], false));
+        let nobodys = [(2, Access::Nobody)];
+        assert_eq!(left_out(user, &nobodys), (vec![2, 3, 4], false));
+        assert_eq!(left_out(Reader::Privileged, &nobodys), (vec![], true));
+        let owned = [(2, Access::Owner(7)), (4, Access::Owner(8))];
+        assert_eq!(left_out(user, &owned), (vec![4], true));
+        assert_eq!(left_out(Reader::User(9), &owned), (vec![2, 3, 4], false));
+        let root = [(1, Access::Owner(8))];
+        assert_eq!(left_out(user, &root), (vec![2, 3, 4, 5], false));
+    }
 
     #[test]
     fn records_keep_their_paths_and_empty_ones_are_left_out() {

@@ -8,11 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, fstat, openat, openat2, statat,
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, fstat, openat, openat2, statat,
 };
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
+use super::access::Access;
 use super::{CgroupId, Error};
 use crate::sys;
 
@@ -89,6 +90,19 @@ impl Cgroupfs {
     /// The child cgroups of `dir`.
     pub(super) fn children(&self, dir: CgroupId) -> Result<Vec<(OsString, CgroupId)>, Error> {
         list(&self.open(dir)?).map_err(|e| Error::io("list", dir, e.into()))
+    }
+
+    /// The attributes of the directory of this cgroup.
+    pub(super) fn stat(&self, id: CgroupId) -> Result<Stat, Error> {
+        fstat(self.open_path(id)?).map_err(|e| Error::io("stat", id, e.into()))
+    }
+
+    /// Who may list and enter the directory, and the child cgroups.
+    pub(super) fn scan(&self, dir: CgroupId) -> Result<(Access, Vec<(OsString, CgroupId)>), Error> {
+        let directory = self.open(dir)?;
+        let stat = fstat(&directory).map_err(|e| Error::io("stat", dir, e.into()))?;
+        let children = list(&directory).map_err(|e| Error::io("list", dir, e.into()))?;
+        Ok((Access::of(&stat), children))
     }
 
     /// The parent of `id`, and the name of `id` in it.

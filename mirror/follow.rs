@@ -5,10 +5,12 @@
 //! events, missing watches or failed checks it rescans.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::access::Access;
 use super::known::KnownCgroups;
 use super::queue::{self, Batch, Receiver};
 use super::watch::{RESCAN_INTERVAL, Watches};
@@ -99,6 +101,7 @@ impl<F: Fn(Change)> Follower<F> {
             if self.time_to_rescan() == Some(Duration::ZERO) {
                 self.rescan();
             }
+            self.check_attributes(&batch.attributes);
             self.check_names(batch);
             self.scan_pending();
             self.unwatch_gone();
@@ -170,6 +173,29 @@ impl<F: Fn(Change)> Follower<F> {
         self.watches.add(paths);
     }
 
+    /// Each change of a directory is reported by its own watch, and by its parent's under a path
+    /// that no watch has.
+    fn check_attributes(&mut self, paths: &[PathBuf]) {
+        let mut changed: Vec<_> = paths.iter().filter_map(|p| self.watches.at(p)).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        for id in changed {
+            match self.known.cgroupfs.stat(id) {
+                Ok(stat) => {
+                    self.put_access(id, Access::of(&stat));
+                    (self.on_change)(Change::Attributes { id });
+                }
+                Err(error) => self.failed(id, &error),
+            }
+        }
+    }
+
+    /// Without a watch, a later change would be missed.
+    fn put_access(&self, id: CgroupId, access: Access) {
+        let access = self.watches.contains(id).then_some(access);
+        self.known.tree.write().put_access(id, access);
+    }
+
     fn check_names(&mut self, batch: Batch) {
         let mut names = batch.names;
         for path in batch.events {
@@ -207,8 +233,9 @@ impl<F: Fn(Change)> Follower<F> {
     }
 
     fn scan(&mut self, dir: CgroupId) {
-        match self.known.cgroupfs.children(dir) {
-            Ok(listing) => {
+        match self.known.cgroupfs.scan(dir) {
+            Ok((access, listing)) => {
+                self.put_access(dir, access);
                 let absent = self.known.tree.read().absent(dir, &listing);
                 self.reconcile(dir, &listing, absent);
             }
@@ -257,6 +284,7 @@ impl<F: Fn(Change)> Follower<F> {
         match *change {
             Change::Appeared { id, .. } => self.to_scan.push(id),
             Change::Gone { id, .. } => self.to_unwatch.push(id),
+            Change::Attributes { .. } => {}
             Change::Renamed { id, .. } => {
                 // The paths of all these watches have changed.
                 let moved = self.known.tree.read().subtree(id);

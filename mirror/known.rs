@@ -1,10 +1,12 @@
 //! cgroupfs and the tree of the cgroups known from it, shared by lookups and the mirror's thread.
 //! cgroupfs alone says what exists; the tree answers only for names and ancestors.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use parking_lot::RwLock;
 
+use super::access::Access;
 use super::cgroupfs::Cgroupfs;
 use super::tree::{Learned, Tree};
 use super::{CgroupId, Error, queue};
@@ -46,6 +48,22 @@ impl KnownCgroups {
             self.learn(dir, name, *id)?;
         }
         Ok(listing)
+    }
+
+    /// The cgroups that are closed to some user. Those of which the tree does not know it are asked
+    /// for; where that fails, they are closed.
+    pub(super) fn closed(&self) -> BTreeMap<CgroupId, Access> {
+        let tree = self.tree.read();
+        let (mut closed, unknown) = (tree.access().closed(), tree.access().unknown());
+        drop(tree);
+        for id in unknown {
+            let stat = self.cgroupfs.stat(id);
+            let access = stat.map_or(Access::Nobody, |stat| Access::of(&stat));
+            if access != Access::Everyone {
+                closed.insert(id, access);
+            }
+        }
+        closed
     }
 
     /// Gets `ask`'s answer from the tree, after adding `id` to it where that is necessary.

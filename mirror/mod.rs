@@ -3,6 +3,7 @@
 //! [`Mirror`] asks cgroupfs what exists. Its tree only makes answers fast, and its inotify watches
 //! only make reports early. It does not know views or FUSE.
 
+mod access;
 mod cgroupfs;
 mod error;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 mod tree;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -24,11 +26,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 
+use rustix::fs::Stat;
+
 use cgroupfs::Cgroupfs;
 use follow::{Figures, Follower};
 use known::KnownCgroups;
 use tree::Tree;
 
+pub use access::Access;
 pub use error::Error;
 pub use source::{Source, SourceError, Version, find_cgroup2, open_source};
 
@@ -72,6 +77,12 @@ pub enum Change {
         parent: CgroupId,
         /// Its last name in the parent.
         name: OsString,
+    },
+    /// The mode or the owner of a cgroup's directory may have changed. Reported for cgroups that
+    /// are watched.
+    Attributes {
+        /// The cgroup.
+        id: CgroupId,
     },
     /// A cgroup was renamed. Only v1 has renames, and only within the parent
     /// (kernel/cgroup/cgroup-v1.c `cgroup1_rename`).
@@ -241,10 +252,34 @@ impl Mirror {
         show(&Names(&self.known.tree.read()))
     }
 
-    /// The paths of all known cgroups whose name is `wanted`, in no order. The tree is locked
-    /// meanwhile, so `wanted` must be short and must not make a system call.
+    /// The paths of all known cgroups whose name is `wanted`, in no order, without those below one
+    /// that some user may not list or enter. The tree is locked meanwhile, so `wanted` must be short
+    /// and must not make a system call.
     pub fn find(&self, wanted: impl Fn(&OsStr) -> bool) -> Vec<PathBuf> {
-        self.known.tree.read().find(wanted)
+        let closed = self.closed();
+        self.known.tree.read().find(wanted, &closed)
+    }
+
+    /// The attributes of the directory of exactly this cgroup, as cgroupfs has them now.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the cgroup was removed.
+    pub fn stat(&self, id: CgroupId) -> Result<Stat, Error> {
+        self.known.cgroupfs.stat(id)
+    }
+
+    /// Who may list and enter the directory of this cgroup, as cgroupfs has it now.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the cgroup was removed.
+    pub fn access(&self, id: CgroupId) -> Result<Access, Error> {
+        Ok(Access::of(&self.stat(id)?))
+    }
+
+    /// The known cgroups that some user may not list or enter. A change shows as soon as inotify
+    /// has reported it; for cgroups that are not watched, cgroupfs is asked now.
+    pub fn closed(&self) -> BTreeMap<CgroupId, Access> {
+        self.known.closed()
     }
 
     /// The figures for the status file.

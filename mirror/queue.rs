@@ -19,6 +19,7 @@ const MAX_BATCH: usize = MAX_QUEUED / 8;
 
 enum Message {
     Event(PathBuf),
+    Attributes(PathBuf),
     Check(CgroupId, OsString),
     /// Ends the receiver's wait; the flags say why.
     Wake,
@@ -50,6 +51,8 @@ struct Shared {
 pub(super) struct Batch {
     /// Paths that inotify reported.
     pub(super) events: Vec<PathBuf>,
+    /// Paths whose attributes inotify reported as changed.
+    pub(super) attributes: Vec<PathBuf>,
     /// Names to check, each with its parent.
     pub(super) names: Vec<(CgroupId, OsString)>,
     /// Whether messages were lost.
@@ -78,6 +81,12 @@ impl Sender {
     pub(super) fn event(&self, path: PathBuf) {
         self.shared.events.fetch_add(1, Ordering::Relaxed);
         self.push(Message::Event(path));
+    }
+
+    /// Adds a path whose attributes inotify reported as changed.
+    pub(super) fn attributes(&self, path: PathBuf) {
+        self.shared.events.fetch_add(1, Ordering::Relaxed);
+        self.push(Message::Attributes(path));
     }
 
     /// Adds a name for which the tree does not agree with cgroupfs.
@@ -154,6 +163,7 @@ impl Batch {
     fn put(&mut self, message: Message) {
         match message {
             Message::Event(path) => self.events.push(path),
+            Message::Attributes(path) => self.attributes.push(path),
             Message::Check(dir, name) => self.names.push((dir, name)),
             Message::Wake => {}
         }

@@ -7,13 +7,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 use foldhash::fast::FixedState;
 
+use super::access::{Access, AccessTable};
 use super::{CgroupId, Change};
 
 struct Cgroup {
@@ -50,6 +51,7 @@ pub(super) struct Tree {
     /// of the memory of a map per cgroup.
     children: BTreeSet<(CgroupId, u64, CgroupId)>,
     renames: u64,
+    access: AccessTable,
 }
 
 impl Tree {
@@ -65,6 +67,7 @@ impl Tree {
             cgroups: HashMap::from_iter([(root, cgroup)]),
             children: BTreeSet::new(),
             renames: 0,
+            access: AccessTable::default(),
         }
     }
 
@@ -105,18 +108,37 @@ impl Tree {
         below_root.map(|&id| self.name(id)).collect()
     }
 
-    /// The paths of all cgroups below the root whose name is `wanted`.
-    pub(super) fn find(&self, wanted: impl Fn(&OsStr) -> bool) -> Vec<PathBuf> {
+    /// The paths of all cgroups below the root whose name is `wanted`, without those below one that
+    /// is `closed`.
+    pub(super) fn find(
+        &self,
+        wanted: impl Fn(&OsStr) -> bool,
+        closed: &BTreeMap<CgroupId, Access>,
+    ) -> Vec<PathBuf> {
         let cgroups = self.cgroups.iter().filter(|(id, _)| **id != self.root);
-        cgroups
-            .filter(|(_, cgroup)| wanted(&cgroup.name))
-            .filter_map(|(id, _)| self.path(*id))
-            .collect()
+        let found = cgroups.filter(|(_, cgroup)| wanted(&cgroup.name));
+        let shown = found.filter(|(_, cgroup)| {
+            let above = self.ancestors(cgroup.parent).unwrap_or_default();
+            above.iter().all(|id| !closed.contains_key(id))
+        });
+        shown.filter_map(|(id, _)| self.path(*id)).collect()
+    }
+
+    /// Notes who may list and enter the directory of `id`; `None` where that has to be asked for.
+    pub(super) fn put_access(&mut self, id: CgroupId, access: Option<Access>) {
+        if self.contains(id) {
+            self.access.put(id, access);
+        }
     }
 
     /// The ids of all cgroups, in no order.
     pub(super) fn ids(&self) -> Vec<CgroupId> {
         self.cgroups.keys().copied().collect()
+    }
+
+    /// Who may list and enter the cgroups' directories.
+    pub(super) fn access(&self) -> &AccessTable {
+        &self.access
     }
 
     /// `id` and its descendants, each after its parent.
@@ -252,6 +274,7 @@ impl Tree {
 
     fn insert(&mut self, parent: CgroupId, name: &OsStr, id: CgroupId, announced: bool) {
         self.children.insert((parent, hash_of(name), id));
+        self.access.put(id, None);
         let cgroup = Cgroup {
             parent,
             name: name.into(),
@@ -262,6 +285,7 @@ impl Tree {
 
     fn unlink(&mut self, id: CgroupId) -> Option<Cgroup> {
         let cgroup = self.cgroups.remove(&id)?;
+        self.access.remove(id);
         self.children
             .remove(&(cgroup.parent, hash_of(&cgroup.name), id));
         Some(cgroup)

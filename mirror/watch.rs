@@ -101,6 +101,11 @@ impl Watches {
         self.by_path.get(path.parent()?).copied()
     }
 
+    /// The directory that is watched at `path`.
+    pub(super) fn at(&self, path: &Path) -> Option<CgroupId> {
+        self.by_path.get(path).copied()
+    }
+
     /// Makes [`Watches::add`] try again after a limit was reached.
     pub(super) fn retry(&mut self) {
         self.limited = false;

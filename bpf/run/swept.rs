@@ -38,6 +38,16 @@ impl<'a> Swept<'a> {
         self.bytes.len() / self.element_bytes
     }
 
+    /// The id of each cgroup that was visited and that of its parent, those without a record
+    /// included. A parent comes before its children.
+    pub fn lineage(&self) -> impl Iterator<Item = (u64, u64)> + use<'a> {
+        let elements = self.bytes.chunks_exact(self.element_bytes);
+        elements.map(|one| {
+            let parent = u64_at(one, cgview_swept::PARENT_ID);
+            (u64_at(one, cgview_swept::ID), parent)
+        })
+    }
+
     /// The cgroups that have a record, in the order of the visits.
     pub fn iter(&self) -> impl Iterator<Item = SweptCgroup<'a>> + use<'a> {
         let record = cgview_swept::SIZE..cgview_swept::SIZE + self.record_bytes;
@@ -92,6 +102,7 @@ mod tests {
             record: b"record!!",
         };
         assert_eq!((swept.visited(), found), (2, vec![expected]));
+        assert_eq!(swept.lineage().collect::<Vec<_>>(), [(1, 7), (2, 7)]);
     }
 
     #[test]

@@ -13,9 +13,10 @@ use crate::bpf::record;
 use crate::bpf::run::View;
 
 use super::attr::Attributes;
+use super::caller::Reader;
 use super::errno::Error;
 use super::inode::{ControlNode, Node};
-use super::open::Entry;
+use super::open::{Content, Entry};
 use super::{CgviewFs, attr};
 
 /// The directory's name.
@@ -123,23 +124,28 @@ impl CgviewFs {
     }
 
     /// Makes the bytes of a file below `.cgview`.
-    pub(in crate::fs) fn control_content(&self, node: ControlNode) -> Result<Vec<u8>, Error> {
-        match node {
-            ControlNode::Help(name) => Ok(help(&*self.view_of_name(name)?)),
+    pub(in crate::fs) fn control_content(
+        &self,
+        node: ControlNode,
+        reader: Reader,
+    ) -> Result<Content, Error> {
+        let bytes = match node {
+            ControlNode::Help(name) => help(&*self.view_of_name(name)?),
             ControlNode::Schema(name) => {
                 let view = self.view_of_name(name)?;
-                view.plan().map(record::schema).ok_or(Error::Gone)
+                view.plan().map(record::schema).ok_or(Error::Gone)?
             }
             ControlNode::PromFile(name) => {
                 let view = self.view_of_name(name)?;
-                self.prometheus_of_all(&view)
+                return self.prometheus_of_all(&view, reader);
             }
-            ControlNode::Status => Ok(self.status().text()),
-            ControlNode::StatusJson => Ok(self.status().json()),
+            ControlNode::Status => self.status().text(),
+            ControlNode::StatusJson => self.status().json(),
             ControlNode::Top | ControlNode::Views | ControlNode::View(_) | ControlNode::Prom => {
-                Err(Error::WrongKind)
+                return Err(Error::WrongKind);
             }
-        }
+        };
+        Ok(bytes.into())
     }
 
     /// The view of this name that is placed nearest to the root.

@@ -12,6 +12,7 @@ use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
 
 use super::snapshot::{Memory, Reserved, Snapshot};
+use crate::fs::caller::Reader;
 use crate::fs::errno::Error;
 use crate::fs::inode::Node;
 
@@ -32,6 +33,8 @@ pub(in crate::fs) enum Handle {
 /// An open file.
 pub(in crate::fs) struct OpenFile {
     pub(super) node: Node,
+    /// Who opened it, whoever reads it.
+    pub(super) reader: Reader,
     pub(super) opened: Instant,
     /// Locked for a look or a change, never while a snapshot is made.
     state: Mutex<State>,
@@ -149,9 +152,15 @@ impl Handles {
     }
 
     /// Opens a file, whose first read at offset 0 gets `snapshot` if there is one.
-    pub(super) fn open_file(&self, node: Node, snapshot: Option<Arc<Snapshot>>) -> FileHandle {
+    pub(super) fn open_file(
+        &self,
+        node: Node,
+        reader: Reader,
+        snapshot: Option<Arc<Snapshot>>,
+    ) -> FileHandle {
         let file = OpenFile {
             node,
+            reader,
             opened: Instant::now(),
             state: Mutex::default(),
         };
@@ -218,7 +227,7 @@ mod tests {
     const NODE: Node = Node::Cgroup(CgroupId(2));
 
     fn opened(handles: &Handles, snapshot: Option<Arc<Snapshot>>) -> Arc<Handle> {
-        let number = handles.open_file(NODE, snapshot);
+        let number = handles.open_file(NODE, Reader::User(0), snapshot);
         handles.get(number).expect("open")
     }
 
@@ -252,7 +261,7 @@ mod tests {
     #[test]
     fn a_closed_handle_is_refused() {
         let handles = Handles::new(10);
-        let number = handles.open_file(NODE, None);
+        let number = handles.open_file(NODE, Reader::User(0), None);
         assert!(handles.get(number).is_ok());
         handles.close(number);
         assert!(matches!(handles.get(number), Err(Error::BadHandle)));

@@ -15,32 +15,40 @@ use std::sync::Arc;
 use fuser::{FileHandle, INodeNo};
 
 use super::CgviewFs;
+use super::caller::{Caller, Reader};
 use super::errno::Error;
-use super::inode::Node;
+use super::inode::{ControlNode, Node};
 
 use handles::OpenFile;
 use page_cache::Open;
 use snapshot::{Part, Snapshot};
 
 pub(super) use handles::{Entry, Handles, Lengths};
-pub(super) use page_cache::{Caller, PageCache};
+pub(super) use page_cache::PageCache;
 pub(super) use retries::Retries;
+pub(super) use snapshot::Content;
 
 /// `open` runs the view only where the last output was longer. A shorter one has to grow to more
 /// than twice its length before it is longer than the size that is shown.
 const MAX_SMALL_BYTES: usize = 2048;
 
 impl CgviewFs {
-    pub(in crate::fs) fn open(&self, number: INodeNo, by: Caller) -> Result<FileHandle, Error> {
+    pub(in crate::fs) fn open(
+        &self,
+        number: INodeNo,
+        by: Caller,
+        user: u32,
+    ) -> Result<FileHandle, Error> {
         let node = self.node(number)?;
         match node {
             Node::Cgroup(_) => return Err(Error::WrongKind),
             Node::Control(control) if control.is_directory() => return Err(Error::WrongKind),
             Node::Control(_) | Node::File(_) => {}
         }
-        let snapshot = match self.retries.take(number, by) {
+        let reader = self.reader(node, by, user);
+        let snapshot = match self.retries.take(number, (by, reader)) {
             Some(snapshot) => Some(snapshot),
-            None => self.measure(number, node)?,
+            None => self.measure(number, node, reader)?,
         };
         let length_bytes = match &snapshot {
             Some(snapshot) => snapshot.len(),
@@ -48,18 +56,38 @@ impl CgviewFs {
         };
         if !self.page_cache.open(number, length_bytes, by) {
             if let Some(snapshot) = snapshot {
-                self.retries.put(number, by, snapshot);
+                self.retries.put(number, (by, reader), snapshot);
             }
             return Err(Error::Grown);
         }
-        Ok(self.handles.open_file(node, snapshot))
+        Ok(self.handles.open_file(node, reader, snapshot))
+    }
+
+    /// Who reads the file. To ask for capabilities takes time, and matters only where the file
+    /// shows several cgroups.
+    fn reader(&self, node: Node, by: Caller, user: u32) -> Reader {
+        let shows_several = match node {
+            Node::File(file) => file.form.is_subtree(),
+            Node::Control(control) => matches!(control, ControlNode::PromFile(_)),
+            Node::Cgroup(_) => false,
+        };
+        if shows_several {
+            self.threads.reader(by, user)
+        } else {
+            Reader::User(user)
+        }
     }
 
     /// Runs the view if the length of its output is not known well enough.
-    fn measure(&self, number: INodeNo, node: Node) -> Result<Option<Arc<Snapshot>>, Error> {
+    fn measure(
+        &self,
+        number: INodeNo,
+        node: Node,
+        reader: Reader,
+    ) -> Result<Option<Arc<Snapshot>>, Error> {
         let length_bytes = self.lengths.get(number);
         if length_bytes.is_none_or(|length_bytes| length_bytes > MAX_SMALL_BYTES) {
-            return self.take_snapshot(number, node).map(Some);
+            return self.take_snapshot(number, node, reader).map(Some);
         }
         self.check_node(node)?;
         Ok(None)
@@ -131,7 +159,7 @@ impl CgviewFs {
                 return Ok(snapshot);
             }
         }
-        let snapshot = self.take_snapshot(number, file.node)?;
+        let snapshot = self.take_snapshot(number, file.node, file.reader)?;
         file.put_read(Arc::clone(&snapshot));
         Ok(snapshot)
     }
@@ -153,20 +181,25 @@ impl CgviewFs {
         number: INodeNo,
         file: &OpenFile,
     ) -> Result<Arc<Snapshot>, Error> {
-        let snapshot = self.take_snapshot(number, file.node)?;
+        let snapshot = self.take_snapshot(number, file.node, file.reader)?;
         file.put_unread(Some(Arc::clone(&snapshot)));
         Ok(snapshot)
     }
 
     /// Makes the content of the file anew.
-    fn take_snapshot(&self, number: INodeNo, node: Node) -> Result<Arc<Snapshot>, Error> {
-        let bytes = match node {
-            Node::File(file) => self.content(file),
-            Node::Control(control) => self.control_content(control),
+    fn take_snapshot(
+        &self,
+        number: INodeNo,
+        node: Node,
+        reader: Reader,
+    ) -> Result<Arc<Snapshot>, Error> {
+        let content = match node {
+            Node::File(file) => self.content(file, reader),
+            Node::Control(control) => self.control_content(control, reader),
             Node::Cgroup(_) => Err(Error::WrongKind),
         }?;
-        self.lengths.put(number, bytes.len());
-        self.handles.memory.snapshot(bytes)
+        self.lengths.put(number, content.bytes.len());
+        self.handles.memory.snapshot(content)
     }
 
     /// Fails with [`Error::Gone`] when a new run would.

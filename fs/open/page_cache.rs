@@ -2,7 +2,8 @@
 //! and one size of a file for all who have it open. A short read sets the size, unless attributes
 //! were sent to the kernel meanwhile: then the reader gets NULs up to the size that was sent.
 //! Therefore one open file at a time may fill the cache, and only while no attributes are on their
-//! way. All others are refused, and continue with read(2), which uses neither cache nor size.
+//! way. All others are refused, and continue with read(2), which uses neither cache nor size. So is
+//! a reader whose output not every user may see.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -14,6 +15,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::snapshot::Snapshot;
+use crate::fs::caller::Caller;
 
 /// Assume that the kernel has applied attributes that were sent this long ago. On a busy machine a
 /// caller may stand still for most of a second; readers that are refused meanwhile use read(2).
@@ -21,15 +23,6 @@ const MAX_APPLY_TIME: Duration = Duration::from_secs(2);
 
 /// Callers that look the file up again and find it gone stay on the list of those sent back.
 const MAX_SENT_BACK: usize = 16;
-
-/// A thread that sends requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::fs) struct Caller(pub(in crate::fs) u32);
-
-impl Caller {
-    /// A thread of another PID namespace.
-    const UNKNOWN: Caller = Caller(0);
-}
 
 /// One of the times that a file is open.
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +136,9 @@ impl PageCache {
         snapshot: &Arc<Snapshot>,
         by: Caller,
     ) -> Option<Arc<Snapshot>> {
+        if snapshot.is_restricted() {
+            return None;
+        }
         let mut files = self.files.lock();
         let Files { known, open: table } = &mut *files;
         let known = known.get_mut(&open.file.0)?;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use fuser::INodeNo;
 use parking_lot::Mutex;
 
-use super::page_cache::Caller;
 use super::snapshot::Snapshot;
+use crate::fs::caller::{Caller, Reader};
 
 /// The kernel comes back within a millisecond. A caller that was killed never does, and its
 /// output is dropped after this time.
@@ -29,20 +29,20 @@ pub(in crate::fs) struct Retries {
 
 struct Waiting {
     file: INodeNo,
-    caller: Caller,
+    by: (Caller, Reader),
     since: Instant,
     snapshot: Arc<Snapshot>,
 }
 
 impl Retries {
     /// Keeps the output of an open that was refused.
-    pub(super) fn put(&self, file: INodeNo, caller: Caller, snapshot: Arc<Snapshot>) {
+    pub(super) fn put(&self, file: INodeNo, by: (Caller, Reader), snapshot: Arc<Snapshot>) {
         let mut waiting = self.waiting.lock();
         let full = waiting.len() >= MAX_WAITING;
         let oldest = if full { waiting.pop_front() } else { None };
         waiting.push_back(Waiting {
             file,
-            caller,
+            by,
             since: Instant::now(),
             snapshot,
         });
@@ -51,13 +51,13 @@ impl Retries {
     }
 
     /// The output of the open that this one repeats.
-    pub(super) fn take(&self, file: INodeNo, caller: Caller) -> Option<Arc<Snapshot>> {
+    pub(super) fn take(&self, file: INodeNo, by: (Caller, Reader)) -> Option<Arc<Snapshot>> {
         let mut waiting = self.waiting.lock();
         let fresh = waiting.partition_point(|one| one.since.elapsed() > MAX_AGE);
         let expired: Vec<_> = waiting.drain(..fresh).collect();
         let at = waiting
             .iter()
-            .position(|one| one.file == file && one.caller == caller);
+            .position(|one| one.file == file && one.by == by);
         let found = at.and_then(|at| waiting.remove(at));
         drop(waiting);
         drop(expired);
@@ -71,7 +71,9 @@ mod tests {
     use super::*;
 
     const FILE: INodeNo = INodeNo(7);
-    const CALLER: Caller = Caller(10);
+    fn caller(thread: u32) -> (Caller, Reader) {
+        (Caller(thread), Reader::User(1))
+    }
 
     fn snapshot(memory: &Memory) -> Arc<Snapshot> {
         memory.snapshot(vec![1]).expect("room")
@@ -81,26 +83,28 @@ mod tests {
     fn only_the_same_caller_gets_the_output_of_its_open_and_only_once() {
         let memory = Memory::new(100);
         let retries = Retries::default();
-        retries.put(FILE, CALLER, snapshot(&memory));
-        assert!(retries.take(FILE, Caller(11)).is_none());
-        assert!(retries.take(INodeNo(8), CALLER).is_none());
-        assert!(retries.take(FILE, CALLER).is_some());
-        assert!(retries.take(FILE, CALLER).is_none());
+        retries.put(FILE, caller(10), snapshot(&memory));
+        assert!(retries.take(FILE, caller(11)).is_none());
+        let same_thread = (Caller(10), Reader::Privileged);
+        assert!(retries.take(FILE, same_thread).is_none());
+        assert!(retries.take(INodeNo(8), caller(10)).is_none());
+        assert!(retries.take(FILE, caller(10)).is_some());
+        assert!(retries.take(FILE, caller(10)).is_none());
     }
 
     #[test]
     fn outputs_that_nobody_takes_are_few_and_expire() {
         let memory = Memory::new(1 << 10);
         let retries = Retries::default();
-        for caller in 0..=MAX_WAITING as u32 {
-            retries.put(FILE, Caller(caller), snapshot(&memory));
+        for thread in 0..=MAX_WAITING as u32 {
+            retries.put(FILE, caller(thread), snapshot(&memory));
         }
         assert_eq!(retries.waiting.lock().len(), MAX_WAITING);
-        assert!(retries.take(FILE, Caller(0)).is_none());
+        assert!(retries.take(FILE, caller(0)).is_none());
         for one in retries.waiting.lock().iter_mut() {
             one.since -= MAX_AGE + Duration::from_secs(1);
         }
-        assert!(retries.take(FILE, Caller(1)).is_none());
+        assert!(retries.take(FILE, caller(1)).is_none());
         assert_eq!(memory.used_bytes(), 0);
     }
 }

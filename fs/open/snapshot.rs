@@ -11,9 +11,25 @@ use crate::fs::errno::Error;
 /// The spare buffer holds at most this part of the limit, and is not counted in it.
 const SPARE_PART: usize = 4;
 
+/// What a file holds after one run.
+pub(in crate::fs) struct Content {
+    pub(in crate::fs) bytes: Vec<u8>,
+    /// Whether it shows cgroups that not every user may see.
+    pub(in crate::fs) restricted: bool,
+}
+
+impl From<Vec<u8>> for Content {
+    /// Bytes that every user who can open the file may read.
+    fn from(bytes: Vec<u8>) -> Content {
+        let restricted = false;
+        Content { bytes, restricted }
+    }
+}
+
 /// The bytes of one run.
 pub(in crate::fs) struct Snapshot {
     bytes: Vec<u8>,
+    restricted: bool,
     spare: Arc<Spare>,
     _reserved: Reserved,
 }
@@ -27,6 +43,11 @@ pub(in crate::fs) struct Part {
 impl Snapshot {
     pub(in crate::fs) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Whether it shows cgroups that not every user may see.
+    pub(super) fn is_restricted(&self) -> bool {
+        self.restricted
     }
 
     /// At most `size` bytes from `offset` on; none behind the end.
@@ -84,12 +105,14 @@ impl Memory {
         }
     }
 
-    /// A snapshot of these bytes, or [`Error::TooMuchOpen`].
-    pub(super) fn snapshot(&self, bytes: Vec<u8>) -> Result<Arc<Snapshot>, Error> {
+    /// A snapshot of this content, or [`Error::TooMuchOpen`].
+    pub(super) fn snapshot(&self, content: impl Into<Content>) -> Result<Arc<Snapshot>, Error> {
+        let Content { bytes, restricted } = content.into();
         let _reserved = self.reserve(bytes.capacity())?;
         let spare = Arc::clone(&self.spare);
         Ok(Arc::new(Snapshot {
             bytes,
+            restricted,
             spare,
             _reserved,
         }))

@@ -1,5 +1,6 @@
 //! The mirror against a real cgroupfs.
 
+mod access;
 mod churn;
 mod covered;
 mod deep;

@@ -56,10 +56,13 @@ fn paths_and_ancestors_lead_to_the_root() {
 fn cgroups_are_found_by_name_wherever_they_are() {
     let mut tree = small();
     tree.reconcile(CgroupId(5), &listing(&[("b", 6)]), &[]);
-    let mut found = tree.find(|name| name == "b");
+    let closed = BTreeMap::new();
+    let mut found = tree.find(|name| name == "b", &closed);
     found.sort();
     assert_eq!(found, [Path::new("a/b"), Path::new("d/b")]);
-    assert!(tree.find(OsStr::is_empty).is_empty());
+    assert!(tree.find(OsStr::is_empty, &closed).is_empty());
+    let closed = BTreeMap::from([(CgroupId(5), Access::Nobody)]);
+    assert_eq!(tree.find(|name| name == "b", &closed), [Path::new("a/b")]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use notify::event::{Event, EventKindMask};
+use notify::event::{Event, EventKind, EventKindMask, ModifyKind};
 use notify::{Config, EventHandler, INotifyWatcher, PathOp, UpdatePathsError, Watcher};
 
 use crate::mirror::queue;
@@ -38,7 +38,10 @@ impl InotifyInstance {
             sender,
         };
         // Opens and reads of cgroup files are frequent: those events must not wake the thread.
-        let kinds = EventKindMask::CREATE | EventKindMask::REMOVE | EventKindMask::MODIFY_NAME;
+        let kinds = EventKindMask::CREATE
+            | EventKindMask::REMOVE
+            | EventKindMask::MODIFY_NAME
+            | EventKindMask::MODIFY_META;
         let watcher = INotifyWatcher::new(handler, Config::default().with_event_kinds(kinds))?;
         let instance = InotifyInstance {
             watcher: Some(watcher),
@@ -106,7 +109,14 @@ impl<F> Drop for Handler<F> {
 fn send(sender: &queue::Sender, event: notify::Result<Event>) {
     match event {
         Ok(event) if !event.need_rescan() => {
-            event.paths.into_iter().for_each(|path| sender.event(path));
+            let about_attributes = matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)));
+            for path in event.paths {
+                if about_attributes {
+                    sender.attributes(path);
+                } else {
+                    sender.event(path);
+                }
+            }
         }
         Ok(_) | Err(_) => sender.lost(),
     }

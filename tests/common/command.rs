@@ -24,17 +24,17 @@ pub fn sh(script: &str) -> Vec<u8> {
     output.stdout
 }
 
+/// The options of setpriv(1) for the user nobody.
+pub const NOBODY: &[&str] = &["--reuid=65534", "--regid=65534", "--clear-groups"];
+
 /// Runs a bash script as the user nobody; `$1`... are the arguments.
 pub fn as_nobody(script: &str, arguments: &[&OsStr]) -> Output {
-    let words = [
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "bash",
-        "-c",
-        script,
-        "bash",
-    ];
-    let words = words.map(OsStr::new).into_iter();
+    with_privileges(NOBODY, script, arguments)
+}
+
+/// Runs a bash script with the privileges that these options of setpriv(1) leave.
+pub fn with_privileges(options: &[&str], script: &str, arguments: &[&OsStr]) -> Output {
+    let bash = ["bash", "-c", script, "bash"];
+    let words = options.iter().chain(&bash).map(OsStr::new);
     run("setpriv", words.chain(arguments.iter().copied()))
 }

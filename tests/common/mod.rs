@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use command::{as_nobody, run, sh};
+pub use command::{NOBODY, as_nobody, run, sh, with_privileges};
 use rustix::mount::{UnmountFlags, unmount};
 
 /// The program under test.

@@ -1,7 +1,6 @@
 //! A directory stands for one cgroup, also when the name is used again.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 
 use crate::common::{FixtureCgroup, MountedCgview, id, less_if_emulated, read, value};
 
@@ -34,18 +33,4 @@ fn a_cgroup_of_the_same_name_is_another_one() {
         let error = read(&path).expect_err("gone");
         assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
     }
-}
-
-#[test]
-#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
-fn files_and_directories_have_their_modes() {
-    let cgroup = FixtureCgroup::new("modes");
-    let mount = MountedCgview::new();
-    let dir = fs::metadata(mount.dir_of(cgroup.path())).expect("stat");
-    assert_eq!((dir.mode() & 0o7777, dir.uid()), (0o555, 0));
-    let file = fs::metadata(mount.dir_of(cgroup.path()).join("stats")).expect("stat");
-    assert_eq!(
-        (file.mode() & 0o7777, file.uid(), file.nlink()),
-        (0o444, 0, 1)
-    );
 }

@@ -6,4 +6,5 @@ mod common;
 mod inode_numbers;
 mod listing;
 mod names;
+mod permissions;
 mod read_only;

@@ -4,4 +4,5 @@
 mod common;
 mod consistency;
 mod limits;
+mod permissions;
 mod scale;

@@ -1,4 +1,4 @@
-use super::super::snapshot::Memory;
+use super::super::snapshot::{Content, Memory};
 use super::*;
 
 const FILE: INodeNo = INodeNo(7);
@@ -51,6 +51,19 @@ fn open_files_may_fill_one_after_the_other() {
         assert!(bench.cache.filled_by(open).is_some());
         bench.close(open);
     }
+}
+
+#[test]
+fn what_only_some_may_see_never_fills() {
+    let mut bench = Bench::new();
+    let open = bench.open(A);
+    let content = Content {
+        bytes: vec![b'x'; 10],
+        restricted: true,
+    };
+    let snapshot = bench.memory.snapshot(content).expect("room");
+    assert!(bench.cache.fill(open, &snapshot, A).is_none());
+    assert!(bench.cache.filled_by(open).is_none());
 }
 
 #[test]
