@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -214,7 +214,7 @@ fn source_and_mountpoint(dirs: &[PathBuf]) -> Result<(Option<PathBuf>, PathBuf),
         [mountpoint] => Ok((None, mountpoint.clone())),
         // /proc/mounts shows this source, so a remount and a line of fstab may pass it.
         [source, mountpoint] if source.as_os_str() == "cgview" => Ok((None, mountpoint.clone())),
-        [source, mountpoint] => Ok((Some(source.clone()), mountpoint.clone())),
+        [source, mountpoint] => Ok((Some(absolute(source)?), mountpoint.clone())),
         [] => Err(usage_error("no mountpoint given; see --help")),
         _ => Err(usage_error(
             "more than SOURCE and MOUNTPOINT given; see --help",
@@ -339,12 +339,17 @@ fn directories(name: &str, list: &str) -> Result<Vec<PathBuf>, clap::Error> {
         .map(Into::into)
         .collect();
     match dirs.iter().find(|dir| !dir.is_dir()) {
-        None => Ok(dirs),
+        None => dirs.iter().map(|dir| absolute(dir)).collect(),
         Some(dir) => Err(usage_error(&format!(
             "option {name}: {} is not a directory",
             dir.display()
         ))),
     }
+}
+
+/// The daemon changes its working directory.
+fn absolute(path: &Path) -> Result<PathBuf, clap::Error> {
+    std::path::absolute(path).map_err(|error| usage_error(&format!("{}: {error}", path.display())))
 }
 
 fn number(name: &str, value: &str) -> Result<NonZeroUsize, clap::Error> {

@@ -17,8 +17,9 @@ use crate::bpf::{headers, skeleton};
 use crate::daemon::{self, Side, logging};
 use crate::fs::{CgviewFs, Changes, Mounted, Mountpoint, Options, probe, remount};
 use crate::mirror::{Mirror, Version, find_cgroup2, open_source};
+use crate::sys;
 use crossbeam_channel::{Receiver, bounded, select};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 type Failure = Box<dyn Error>;
@@ -37,7 +38,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
-    match run(command) {
+    let result = run(command);
+    log::logger().flush();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cgview: {error}");
@@ -104,8 +107,11 @@ fn set_up_process() -> Result<(), Failure> {
     if let Err(error) = daemon::raise_open_files_limit() {
         log::warn!("raise the soft limit of open files: {error}; some views may not load");
     }
-    daemon::drop_unneeded_capabilities()
-        .map_err(|error| format!("drop capabilities: {error}").into())
+    if let Err(error) = sys::return_freed_memory() {
+        log::warn!("{error}; memory of large reads is kept");
+    }
+    daemon::drop_unneeded_capabilities().map_err(|error| format!("drop capabilities: {error}"))?;
+    Ok(logging::start_thread()?)
 }
 
 fn mount(args: &Args) -> Result<Parts, Failure> {
@@ -166,16 +172,19 @@ fn check_object(path: &Path, json: bool) -> Result<(), Failure> {
     }
 }
 
-/// Receives a message at SIGTERM and SIGINT.
+/// Receives a message at SIGTERM, SIGINT and SIGHUP. SIGUSR1 and SIGUSR2, which would kill the
+/// daemon and leave a dead mount, have no effect.
 fn stop_signals() -> Result<Receiver<()>, Failure> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
     let (send, receive) = bounded(1);
     std::thread::Builder::new()
         .name("cgview-signals".to_owned())
         .spawn(move || {
-            for _ in signals.forever() {
-                // The channel is full if a message waits already, which is enough.
-                let _ = send.try_send(());
+            for signal in signals.forever() {
+                if ![SIGUSR1, SIGUSR2].contains(&signal) {
+                    // The channel is full if a message waits already, which is enough.
+                    let _ = send.try_send(());
+                }
             }
         })?;
     Ok(receive)

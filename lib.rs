@@ -28,6 +28,7 @@ pub mod daemon;
 pub mod fs;
 pub mod mirror;
 pub mod mounts;
+mod printable;
 #[allow(
     unsafe_code,
     reason = "the one place for system calls that no safe crate wraps"

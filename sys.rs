@@ -15,6 +15,9 @@ use libbpf_sys::{
     bpf_iter_link_info__bindgen_ty_2, bpf_link_create_opts, bpf_map_create_opts, bpf_test_run_opts,
 };
 
+/// From this size on, a block of memory is given back to the kernel when it is freed.
+const LARGE_BLOCK_BYTES: libc::c_int = 1 << 20;
+
 /// The type of kernfs file handles (`FILEID_KERNFS`, include/linux/exportfs.h). The handle is the
 /// 64-bit id of the node, which is the cgroup id for a directory of cgroupfs.
 const FILEID_KERNFS: libc::c_int = 0xfe;
@@ -275,6 +278,19 @@ pub enum Forked {
     Parent,
     /// The new process.
     Child,
+}
+
+/// Makes malloc(3) give large blocks back to the kernel when they are freed. By default glibc keeps
+/// blocks of up to 32 MiB once some were freed.
+///
+/// # Errors
+/// When the C library refuses; it says no reason.
+pub fn return_freed_memory() -> io::Result<()> {
+    // SAFETY: takes two numbers, and glibc locks what it changes.
+    match unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES) } {
+        1 => Ok(()),
+        _ => Err(io::Error::other("mallopt refuses M_MMAP_THRESHOLD")),
+    }
 }
 
 /// Forks this process, which must have one thread.

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use cgview::bpf::record::{
-    CgroupRecords, Error, Field, Kind, Meaning, Plan, Record, Scale, Unit, prometheus, table, text,
-    tree_json,
+    CgroupRecords, Error, Field, Kind, Meaning, Plan, Record, Room, Scale, Unit, prometheus, table,
+    text, tree_json,
 };
 
 const FIELDS: usize = 25;
 
-type Render = fn(&Plan, &[CgroupRecords<'_>], &mut Vec<u8>) -> Result<(), Error>;
+type Render = fn(&Plan, &[CgroupRecords<'_>], &mut Vec<u8>, &mut Room<'_>) -> Result<(), Error>;
 
 /// Counters and gauges of 8 bytes: times, sizes and plain numbers by turns.
 fn numbers() -> Record {
@@ -77,7 +77,12 @@ fn row() -> Record {
 }
 
 /// The plain form of every cgroup, as reads of single files make it.
-fn texts(plan: &Plan, cgroups: &[CgroupRecords<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
+fn texts(
+    plan: &Plan,
+    cgroups: &[CgroupRecords<'_>],
+    out: &mut Vec<u8>,
+    _: &mut Room<'_>,
+) -> Result<(), Error> {
     cgroups
         .iter()
         .try_for_each(|one| text(plan, one.record, out))
@@ -110,7 +115,7 @@ fn report(name: &str, render: Render, record: &Record, rows: usize, cgroups: usi
     let rows: Vec<_> = rows.collect();
     let timed = |out: &mut Vec<u8>| {
         let start = Instant::now();
-        render(&plan, &rows, out).unwrap();
+        render(&plan, &rows, out, &mut |_| true).unwrap();
         start.elapsed()
     };
     let fresh = best(|| timed(&mut Vec::new()));

@@ -34,14 +34,16 @@ pub fn is_root() -> bool {
 /// Those of prctl(2) and capset(2).
 pub fn drop_unneeded_capabilities() -> rustix::io::Result<()> {
     // An exec by uid 0 regains every capability that stays in the bounding set.
+    let has = capabilities(None)?;
     for capability in CapabilitySet::all().difference(NEEDED).iter() {
         match remove_capability_from_bounding_set(capability) {
             // EINVAL: this kernel does not have the capability.
             Ok(()) | Err(Errno::INVAL) => {}
+            // Who starts a daemon without CAP_SETPCAP has limited it already.
+            Err(Errno::PERM) if !has.effective.contains(CapabilitySet::SETPCAP) => break,
             Err(error) => return Err(error),
         }
     }
-    let has = capabilities(None)?;
     set_capabilities(
         None,
         CapabilitySets {

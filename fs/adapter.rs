@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime};
 
 use fuser::{
     BsdFileFlags, Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
@@ -16,13 +18,16 @@ use super::CgviewFs;
 use super::attr::{Attributes, ENTRY_TTL};
 use super::caller::Caller;
 use super::errno::{Error, Subject};
+use super::open::{Asker, User};
+use super::workers::Workers;
 
 /// The same for all: cgroup ids, and so inode numbers, are never used again.
 const GENERATION: Generation = Generation(0);
 
 /// The requests that the kernel sends to a [`CgviewFs`].
 pub(super) struct Adapter {
-    pub(super) fs: CgviewFs,
+    fs: Arc<CgviewFs>,
+    workers: Workers,
 }
 
 /// The errno of a failed request, which is logged if it is news.
@@ -37,7 +42,41 @@ fn read_only() -> Errno {
     Error::ReadOnly.errno(Subject::Name)
 }
 
+fn asker(request: &Request) -> Asker {
+    Asker {
+        caller: Caller(request.pid()),
+        user: User(request.uid()),
+        asked: Instant::now(),
+    }
+}
+
 impl Adapter {
+    pub(super) fn new(fs: CgviewFs) -> io::Result<Adapter> {
+        Ok(Adapter {
+            fs: Arc::new(fs),
+            workers: Workers::start()?,
+        })
+    }
+
+    /// Answers a request for a file now, or in its user's turn if that may take long.
+    fn answer(
+        &self,
+        slow: bool,
+        file: INodeNo,
+        by: Asker,
+        answer: impl FnOnce(Result<(), Error>) + Send + 'static,
+    ) {
+        if !slow {
+            return answer(Ok(()));
+        }
+        let waiting = self.fs.same_runs.wait(file);
+        let job = move |admitted| {
+            answer(admitted);
+            drop(waiting);
+        };
+        self.workers.submit(by.user, Box::new(job));
+    }
+
     /// Puts the size in that the kernel may get now.
     fn announce_size(&self, attributes: &mut Attributes, request: &Request) {
         let attr = &mut attributes.attr;
@@ -57,6 +96,13 @@ impl Adapter {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Adapter {
+    /// Dropping the workers waits for the runs.
+    fn drop(&mut self) {
+        self.fs.ending.store(true, Ordering::Relaxed);
     }
 }
 
@@ -92,10 +138,13 @@ impl Filesystem for Adapter {
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(read_only());
         }
-        match self.fs.open(ino, Caller(request.pid()), request.uid()) {
-            Ok(handle) => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO),
-            Err(error) => reply.error(failed("open", Subject::Name, &error)),
-        }
+        let (fs, by) = (Arc::clone(&self.fs), asker(request));
+        let answer =
+            move |admitted: Result<(), Error>| match admitted.and_then(|()| fs.open(ino, by)) {
+                Ok(handle) => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO),
+                Err(error) => reply.error(failed("open", Subject::Name, &error)),
+            };
+        self.answer(self.fs.opens_slowly(ino), ino, by, answer);
     }
 
     fn read(
@@ -109,18 +158,23 @@ impl Filesystem for Adapter {
         lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        // Of reads of a direct I/O file, only read(2) names a lock owner.
-        let by = Caller(request.pid());
-        let part = if lock_owner.is_some() {
-            self.fs.page_cache.note_read(ino, by);
-            self.fs.read(ino, fh, offset, size)
-        } else {
-            self.fs.read_page(ino, fh, (offset, size), by)
+        let (fs, by) = (Arc::clone(&self.fs), asker(request));
+        let answer = move |admitted: Result<(), Error>| {
+            // Of reads of a direct I/O file, only read(2) names a lock owner.
+            let part = admitted.and_then(|()| {
+                if lock_owner.is_some() {
+                    fs.page_cache.note_read(ino, by.caller);
+                    fs.read(ino, fh, (offset, size), by)
+                } else {
+                    fs.read_page(ino, fh, (offset, size), by)
+                }
+            });
+            match part {
+                Ok(part) => reply.data(&part),
+                Err(error) => reply.error(failed("read", Subject::Open, &error)),
+            }
         };
-        match part {
-            Ok(part) => reply.data(&part),
-            Err(error) => reply.error(failed("read", Subject::Open, &error)),
-        }
+        self.answer(self.fs.reads_slowly(ino, fh, offset), ino, by, answer);
     }
 
     fn release(
@@ -138,8 +192,8 @@ impl Filesystem for Adapter {
         self.fs.handles.close(fh);
     }
 
-    fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        match self.fs.opendir(ino) {
+    fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        match self.fs.opendir(ino, User(request.uid())) {
             Ok(handle) => reply.opened(handle, FopenFlags::empty()),
             Err(error) => reply.error(failed("opendir", Subject::Name, &error)),
         }

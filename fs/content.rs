@@ -15,7 +15,8 @@ use super::caller::Reader;
 use super::errno::Error;
 use super::form::Form;
 use super::inode::FileNode;
-use super::open::Content;
+use super::open::{Allowance, Content};
+use super::paths;
 use super::subtree::Subtree;
 
 /// The capacity that most renderings of one cgroup need. A longer one grows the buffer.
@@ -23,7 +24,12 @@ const ONE_CGROUP_BYTES: usize = 512;
 
 impl CgviewFs {
     /// Runs the view and makes the bytes of the file.
-    pub(super) fn content(&self, file: FileNode, reader: Reader) -> Result<Content, Error> {
+    pub(super) fn content(
+        &self,
+        file: FileNode,
+        reader: Reader,
+        allowance: &mut Allowance<'_>,
+    ) -> Result<Content, Error> {
         let view = &*self.view_of(file)?;
         let cgroup = file.cgroup;
         let subtree = Subtree {
@@ -31,11 +37,13 @@ impl CgviewFs {
             reader,
         };
         let bytes = match (file.form, view.plan()) {
-            (Form::Tree, Some(plan)) => return self.subtree(view, subtree, plan, record::table),
-            (Form::TreeJson, Some(plan)) => {
-                return self.subtree(view, subtree, plan, record::tree_json);
+            (Form::Tree, Some(plan)) => {
+                return self.subtree(view, subtree, plan, record::table, allowance);
             }
-            (Form::Tree, None) => return self.texts_of_subtree(view, subtree),
+            (Form::TreeJson, Some(plan)) => {
+                return self.subtree(view, subtree, plan, record::tree_json, allowance);
+            }
+            (Form::Tree, None) => return self.texts_of_subtree(view, subtree, allowance),
             (Form::Plain, None) => self.run(view, cgroup),
             (Form::Bin, Some(_)) => self.run(view, cgroup),
             (Form::Plain, Some(plan)) => self.render(view, cgroup, plan, record::text),
@@ -87,17 +95,21 @@ impl CgviewFs {
     ) -> Result<Vec<u8>, Error> {
         let path = self.mirror.path(cgroup)?;
         self.render(view, cgroup, plan, |plan, record, out| {
-            let path = match path.as_os_str().as_bytes() {
+            let shown = paths::shown(path.as_os_str().as_bytes(), cgroup);
+            let path = match &*shown {
                 [] => b".",
                 path => path,
             };
-            record::prometheus(plan, &[CgroupRecords { path, record }], out)
+            record::prometheus(plan, &[CgroupRecords { path, record }], out, &mut |_| true)
         })
     }
 }
 
-/// The error for an output that is not a record of the view.
+/// The error for an output that is not a record of the view, or too much.
 pub(super) fn not_a_record(view: &View, source: record::Error) -> Error {
+    if source == record::Error::NoRoom {
+        return Error::TooMuchOpen;
+    }
     Error::Bpf(bpf::Error::Record {
         view: view.info().name.clone(),
         source,

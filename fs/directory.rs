@@ -12,7 +12,7 @@ use super::attr::Attributes;
 use super::errno::Error;
 use super::form::Form;
 use super::inode::{ControlNode, FileNode, Node};
-use super::open::Entry;
+use super::open::{Entry, User};
 use super::{CgviewFs, attr, control};
 
 impl CgviewFs {
@@ -90,13 +90,13 @@ impl CgviewFs {
         attr::file(number, length_bytes, SystemTime::now())
     }
 
-    pub(super) fn opendir(&self, number: INodeNo) -> Result<FileHandle, Error> {
+    pub(super) fn opendir(&self, number: INodeNo, by: User) -> Result<FileHandle, Error> {
         let entries = match self.node(number)? {
             Node::Cgroup(id) => self.cgroup_entries(id)?,
             Node::Control(control) => self.control_entries(control),
             Node::File(_) => return Err(Error::WrongKind),
         };
-        self.handles.open_directory(entries)
+        self.handles.open_directory(entries, by)
     }
 
     /// The child cgroups, then the views' files that none of them hides.

@@ -32,6 +32,10 @@ pub(super) enum Error {
     BadHandle,
     /// The open files together hold too many bytes.
     TooMuchOpen,
+    /// The run took longer than a run may.
+    TookTooLong,
+    /// The user has too many requests that wait.
+    TooManyWaiting,
     /// The cgroup's id leaves no room for the inode numbers of its files.
     NumberTooLarge,
     /// The mirror failed.
@@ -76,6 +80,8 @@ impl Error {
             Error::Remove(source) => raw(source),
             Error::BadHandle => Errno::EBADF,
             Error::TooMuchOpen => Errno::ENOMEM,
+            Error::TookTooLong => Errno::ETIMEDOUT,
+            Error::TooManyWaiting => Errno::EBUSY,
             Error::NumberTooLarge => Errno::EOVERFLOW,
             Error::Mirror(error) => match error {
                 mirror::Error::NotFound { .. } => Errno::ENOENT,
@@ -113,6 +119,8 @@ impl Error {
             | Error::NotPlacedHere
             | Error::BadHandle
             | Error::TooMuchOpen
+            | Error::TookTooLong
+            | Error::TooManyWaiting
             | Error::Mirror(
                 mirror::Error::NotFound { .. } | mirror::Error::Gone(_) | mirror::Error::Outside(_),
             )
@@ -157,6 +165,8 @@ impl fmt::Display for Error {
             Error::Remove(source) => write!(f, "remove the view's object: {source}"),
             Error::BadHandle => f.write_str("the handle is not open"),
             Error::TooMuchOpen => f.write_str("the open files hold too many bytes; close some"),
+            Error::TookTooLong => f.write_str("the read of a subtree took too long; read less"),
+            Error::TooManyWaiting => f.write_str("too many reads of subtrees wait; try again"),
             Error::NumberTooLarge => {
                 f.write_str("the cgroup's id is too large for the inode numbers of its files")
             }

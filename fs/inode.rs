@@ -97,6 +97,24 @@ impl Node {
         .map(INodeNo)
     }
 
+    /// Whether its content shows the cgroups of a whole subtree.
+    pub(super) fn shows_subtree(self) -> bool {
+        match self {
+            Node::Cgroup(_) => false,
+            Node::File(file) => file.form.is_subtree(),
+            Node::Control(control) => matches!(control, ControlNode::PromFile(_)),
+        }
+    }
+
+    /// Whether making its content may take long.
+    pub(super) fn is_slow(self) -> bool {
+        let is_status = matches!(
+            self,
+            Node::Control(ControlNode::Status | ControlNode::StatusJson)
+        );
+        is_status || self.shows_subtree()
+    }
+
     /// The node of a number that the kernel sent. The mount's root has FUSE's number 1 and stands
     /// for the cgroup `root`.
     pub(super) fn of(number: INodeNo, root: CgroupId) -> Option<Node> {

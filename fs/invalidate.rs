@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use fuser::{INodeNo, Notifier};
@@ -107,8 +107,13 @@ struct Work {
 
 impl Work {
     fn run(&self) {
+        let mut next_check = Instant::now() + CHECK_INTERVAL;
         loop {
-            match self.receive.recv_timeout(CHECK_INTERVAL) {
+            if Instant::now() >= next_check {
+                self.check_links();
+                next_check = Instant::now() + CHECK_INTERVAL;
+            }
+            match self.receive.recv_deadline(next_check) {
                 Ok(Message::Change(Change::Appeared { parent, name, .. })) => {
                     // The cgroup now hides a file of the same name.
                     if self.may_be_view(&name) || name == control::NAME {
@@ -132,7 +137,7 @@ impl Work {
                     // Attributes alone: a directory has no data.
                     let _ = self.notifier.inval_inode(self.number(id), -1, 0);
                 }
-                Err(RecvTimeoutError::Timeout) => self.check_links(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }

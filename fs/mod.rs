@@ -16,11 +16,13 @@ mod mount;
 mod open;
 mod paths;
 mod subtree;
+mod workers;
 
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime};
 
 use fuser::INodeNo;
 
@@ -35,7 +37,7 @@ use caller::Threads;
 use errno::Error;
 use form::Form;
 use inode::{FileNode, Node};
-use open::{Handles, Lengths, PageCache, Retries};
+use open::{Handles, Lengths, PageCache, Retries, SameRuns};
 use paths::LastPaths;
 
 /// How many files have their last length remembered. A forgotten length costs no more than a run
@@ -51,6 +53,10 @@ pub struct CgviewFs {
     lengths: Lengths,
     page_cache: PageCache,
     retries: Retries,
+    same_runs: Arc<SameRuns>,
+    max_run_time: Duration,
+    /// The mount ends: runs that take long end too.
+    ending: AtomicBool,
     last_paths: LastPaths,
     threads: Threads,
     started: SystemTime,
@@ -85,6 +91,9 @@ impl CgviewFs {
             lengths: Lengths::new(MAX_REMEMBERED_LENGTHS),
             page_cache: PageCache::new(MAX_REMEMBERED_LENGTHS),
             retries: Retries::default(),
+            same_runs: Arc::default(),
+            max_run_time: open::max_run_time(),
+            ending: AtomicBool::new(false),
             last_paths: LastPaths::default(),
             threads: Threads::new()?,
             started: SystemTime::now(),

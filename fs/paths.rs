@@ -2,6 +2,7 @@
 //! kept and used again, because most of a large tree stays as it was: looking up 50,000 names in
 //! the mirror takes half as long as the sweep itself.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -15,6 +16,19 @@ use crate::mirror::{CgroupId, Mirror, Names};
 
 /// How many cgroups of the last sweep may be skipped, as removed ones, to find the next.
 const MAX_SKIPPED: usize = 64;
+
+/// A longer path is shown as the cgroup's id: each of a thousand nested cgroups with long names
+/// would show the names of all above it.
+const MAX_SHOWN_BYTES: usize = 4096;
+
+/// The path as it is shown. `/id:N` is in the place of a path that is too long; no other relative
+/// path begins with `/`.
+pub(super) fn shown(path: &[u8], cgroup: CgroupId) -> Cow<'_, [u8]> {
+    if path.len() > MAX_SHOWN_BYTES {
+        return Cow::Owned(format!("/id:{}", cgroup.0).into_bytes());
+    }
+    Cow::Borrowed(path)
+}
 
 /// The paths of the last sweep of any root.
 #[derive(Default)]
@@ -148,13 +162,19 @@ impl Paths {
         let Some(name) = names.get(CgroupId(cgroup.id)) else {
             return;
         };
-        match above {
-            Some(above) => {
-                self.bytes.extend_from_within(above.start..above.end);
-                self.bytes.push(b'/');
-            }
-            None if cgroup.parent == self.root.0 => {}
+        let above = match above {
+            Some(above) => above.start..above.end,
+            None if cgroup.parent == self.root.0 => 0..0,
             None => return,
+        };
+        let is_id = !above.is_empty() && self.bytes.get(above.start) == Some(&b'/');
+        if is_id || above.len() + 1 + name.len() > MAX_SHOWN_BYTES {
+            let id = format!("/id:{}", cgroup.id);
+            return self.bytes.extend_from_slice(id.as_bytes());
+        }
+        if !above.is_empty() {
+            self.bytes.extend_from_within(above);
+            self.bytes.push(b'/');
         }
         self.bytes.extend_from_slice(name.as_bytes());
     }
@@ -165,7 +185,8 @@ impl Paths {
             let path = mirror.path(CgroupId(at.id)).unwrap_or_default();
             let below = path.strip_prefix(&above).unwrap_or(Path::new(""));
             at.start = self.bytes.len();
-            self.bytes.extend_from_slice(below.as_os_str().as_bytes());
+            let path = shown(below.as_os_str().as_bytes(), CgroupId(at.id));
+            self.bytes.extend_from_slice(&path);
             at.end = self.bytes.len();
         }
     }

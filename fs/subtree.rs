@@ -15,7 +15,16 @@ use super::CgviewFs;
 use super::caller::Reader;
 use super::content::not_a_record;
 use super::errno::Error;
-use super::open::Content;
+use super::open::{Allowance, Content};
+use super::paths;
+
+/// Appends the records of a subtree to an output, as long as it gets room.
+type Rendering = for<'a> fn(
+    &Plan,
+    &[CgroupRecords<'a>],
+    &mut Vec<u8>,
+    &mut record::Room<'_>,
+) -> Result<(), record::Error>;
 
 /// A cgroup and those below it that a reader may see.
 #[derive(Clone, Copy)]
@@ -27,10 +36,16 @@ pub(super) struct Subtree {
 
 impl CgviewFs {
     /// Makes the Prometheus text of the whole tree below the mount's root.
-    pub(super) fn prometheus_of_all(&self, view: &View, reader: Reader) -> Result<Content, Error> {
+    pub(super) fn prometheus_of_all(
+        &self,
+        view: &View,
+        reader: Reader,
+        allowance: &mut Allowance<'_>,
+    ) -> Result<Content, Error> {
         let plan = view.plan().ok_or(Error::Gone)?;
         let root = self.mirror.root();
-        self.subtree(view, Subtree { root, reader }, plan, record::prometheus)
+        let all = Subtree { root, reader };
+        self.subtree(view, all, plan, record::prometheus, allowance)
     }
 
     /// Renders the records of a subtree of a record view.
@@ -39,10 +54,11 @@ impl CgviewFs {
         view: &View,
         of: Subtree,
         plan: &Plan,
-        rendering: impl FnOnce(&Plan, &[CgroupRecords<'_>], &mut Vec<u8>) -> Result<(), record::Error>,
+        rendering: Rendering,
+        allowance: &mut Allowance<'_>,
     ) -> Result<Content, Error> {
         let root = of.root;
-        let mut out = self.handles.memory.take_spare();
+        let mut out = self.handles.memory.take_spare(allowance);
         let mut restricted = false;
         let rendered = if view.can_sweep() {
             let directory = self.mirror.open(root)?;
@@ -55,13 +71,15 @@ impl CgviewFs {
                 (left_out, restricted) = of.left_out(swept.lineage(), &closed);
                 let paths = self.last_paths.name(&self.mirror, root, swept);
                 let records: Vec<_> = paths.records(swept, &left_out).collect();
-                rendering(plan, &records, &mut out)
+                rendering(plan, &records, &mut out, &mut |bytes| allowance.hold(bytes))
             })?
         } else {
             let records;
-            (records, restricted) = self.records_of_subtree(view, of)?;
+            (records, restricted) = self.records_of_subtree(view, of, allowance)?;
+            let held_bytes = records.bytes.capacity();
             let records: Vec<_> = records.iter().collect();
-            rendering(plan, &records, &mut out)
+            let mut room = |bytes: usize| allowance.hold(held_bytes.saturating_add(bytes));
+            rendering(plan, &records, &mut out, &mut room)
         };
         rendered.map_err(|source| not_a_record(view, source))?;
         self.check_alive(root)?;
@@ -79,9 +97,17 @@ impl CgviewFs {
     }
 
     /// Makes the `.tree` of a text view: each cgroup's text below a line with its path.
-    pub(super) fn texts_of_subtree(&self, view: &View, of: Subtree) -> Result<Content, Error> {
+    pub(super) fn texts_of_subtree(
+        &self,
+        view: &View,
+        of: Subtree,
+        allowance: &mut Allowance<'_>,
+    ) -> Result<Content, Error> {
         let mut bytes = Vec::new();
         let restricted = self.run_in_subtree(view, of, |path, text| {
+            allowance.check_time()?;
+            let line_bytes = 4 * path.len() + "# \n".len();
+            make_room(&mut bytes, line_bytes + text.len() + 1, allowance)?;
             bytes.extend_from_slice(b"# ");
             record::word(path, &mut bytes);
             bytes.push(b'\n');
@@ -89,7 +115,7 @@ impl CgviewFs {
             if !text.ends_with(b"\n") && !text.is_empty() {
                 bytes.push(b'\n');
             }
-            self.handles.memory.check_size(bytes.len())
+            Ok(())
         })?;
         self.check_alive(of.root)?;
         Ok(Content { bytes, restricted })
@@ -97,11 +123,18 @@ impl CgviewFs {
 
     /// Collects the records of a subtree for a view that cannot sweep, and says whether they are
     /// restricted.
-    fn records_of_subtree(&self, view: &View, of: Subtree) -> Result<(Records, bool), Error> {
+    fn records_of_subtree(
+        &self,
+        view: &View,
+        of: Subtree,
+        allowance: &mut Allowance<'_>,
+    ) -> Result<(Records, bool), Error> {
         let mut records = Records::default();
         let restricted = self.run_in_subtree(view, of, |path, record| {
+            allowance.check_time()?;
+            make_room(&mut records.bytes, path.len() + record.len(), allowance)?;
             records.push(path, record);
-            self.handles.memory.check_size(records.bytes.len())
+            Ok(())
         })?;
         Ok((records, restricted))
     }
@@ -126,7 +159,7 @@ impl CgviewFs {
                 continue;
             }
             match self.run(view, cgroup) {
-                Ok(output) => visit(&walk.path, &output)?,
+                Ok(output) => visit(&paths::shown(&walk.path, cgroup), &output)?,
                 Err(Error::Gone) => continue,
                 Err(error) => return Err(error),
             }
@@ -177,6 +210,16 @@ impl Subtree {
         left_out.remove(&self.root.0);
         (left_out, restricted)
     }
+}
+
+/// Makes room for more bytes in a buffer.
+fn make_room(
+    buffer: &mut Vec<u8>,
+    more_bytes: usize,
+    allowance: &mut Allowance<'_>,
+) -> Result<(), Error> {
+    let made = record::make_room(buffer, more_bytes, &mut |bytes| allowance.hold(bytes));
+    made.map_err(|_| Error::TooMuchOpen)
 }
 
 /// A walk through a subtree, siblings in the order of their names. It holds one path and the

@@ -23,6 +23,10 @@ const MIN_RESCAN_INTERVAL: Duration = Duration::from_secs(1);
 /// thread switches; a larger batch can overflow the kernel's event queue.
 const WATCH_BATCH: usize = 256;
 
+/// A longer path cannot be watched: inotify takes paths of less than `PATH_MAX` bytes, and notify
+/// puts the path of an entry behind it.
+const MAX_WATCHED_BYTES: usize = 4096 - 256;
+
 /// Number of watches that are removed between two batches of events. Each removal can take a
 /// millisecond, and reporting a removed cgroup is more urgent.
 const UNWATCH_BATCH: usize = 16;
@@ -168,8 +172,16 @@ impl<F: Fn(Change)> Follower<F> {
     fn watch(&mut self, dirs: &[CgroupId]) {
         let new = dirs.iter().filter(|&&id| !self.watches.contains(id));
         let tree = self.known.tree.read();
-        let paths = new.filter_map(|&id| Some((id, tree.path(id)?))).collect();
+        let (mut paths, mut too_deep) = (Vec::new(), Vec::new());
+        for &id in new {
+            match tree.short_path(id, MAX_WATCHED_BYTES) {
+                Some(path) => paths.push((id, path)),
+                None if tree.contains(id) => too_deep.push(id),
+                None => {}
+            }
+        }
         drop(tree);
+        self.watches.note_unwatched(too_deep);
         self.watches.add(paths);
     }
 

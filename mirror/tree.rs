@@ -108,6 +108,20 @@ impl Tree {
         below_root.map(|&id| self.name(id)).collect()
     }
 
+    /// The path of `id` below the root, unless it has more than `max_bytes`.
+    pub(super) fn short_path(&self, id: CgroupId, max_bytes: usize) -> Option<PathBuf> {
+        let mut length_bytes = 0;
+        let mut at = id;
+        while let Some(parent) = self.parent(at) {
+            length_bytes += self.name(at)?.len() + 1;
+            if length_bytes > max_bytes + 1 {
+                return None;
+            }
+            at = parent;
+        }
+        self.path(id)
+    }
+
     /// The paths of all cgroups below the root whose name is `wanted`, without those below one that
     /// is `closed`.
     pub(super) fn find(

@@ -119,6 +119,11 @@ impl Watches {
         self.add_paths(cgroups);
     }
 
+    /// Counts cgroups that cannot be watched.
+    pub(super) fn note_unwatched(&mut self, cgroups: Vec<CgroupId>) {
+        self.unwatched.extend(cgroups);
+    }
+
     /// Watches one cgroup that is not below the source. The caller keeps `directory` open.
     pub(super) fn add_directory(&mut self, id: CgroupId, directory: BorrowedFd<'_>) {
         self.add_paths(vec![(id, path_of(directory).into())]);

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::trust;
 use crate::bpf::compile;
 
 /// The end of an object file's name.
@@ -73,7 +74,7 @@ pub(super) fn list(root: &Path, is_one: fn(&str) -> bool) -> Listing {
     let mut listing = Listing::default();
     let mut todo = vec![(root.to_owned(), PathBuf::new(), 0)];
     while let Some((path, placement, depth)) = todo.pop() {
-        let entries = match entries_of(&path) {
+        let entries = match trusted_entries_of(&path) {
             Ok(entries) => entries,
             Err(error) => {
                 listing.unreadable.push(Unreadable {
@@ -100,6 +101,15 @@ pub(super) fn list(root: &Path, is_one: fn(&str) -> bool) -> Listing {
         }
     }
     listing
+}
+
+/// The entries of a directory that only root can change.
+fn trusted_entries_of(dir: &Path) -> io::Result<Vec<DirEntry>> {
+    let entries = entries_of(dir)?;
+    if fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir() || meta.is_symlink()) {
+        trust::check(dir).map_err(io::Error::other)?;
+    }
+    Ok(entries)
 }
 
 fn entries_of(dir: &Path) -> io::Result<Vec<DirEntry>> {
@@ -169,6 +179,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     if meta.len() > MAX_BYTES {
         return Err(format!("it is larger than {} MiB", MAX_BYTES >> 20));
     }
+    trust::check(path)?;
     let mut bytes = Vec::new();
     file.take(MAX_BYTES)
         .read_to_end(&mut bytes)

@@ -125,7 +125,9 @@ fn watcher(wake: Sender<()>) -> Option<RecommendedWatcher> {
         | EventKindMask::MODIFY_NAME
         | EventKindMask::MODIFY_META
         | EventKindMask::ACCESS_CLOSE;
-    let config = Config::default().with_event_kinds(kinds);
+    let config = Config::default()
+        .with_event_kinds(kinds)
+        .with_follow_symlinks(false);
     let handler = move |_| {
         let _ = wake.try_send(());
     };

@@ -4,6 +4,7 @@
 mod files;
 mod follow;
 mod names;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::fmt;

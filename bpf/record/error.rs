@@ -31,6 +31,8 @@ pub enum Error {
         /// The size of the program's output.
         found_bytes: usize,
     },
+    /// The output would be longer than it may be.
+    NoRoom,
 }
 
 impl fmt::Display for Error {
@@ -57,6 +59,7 @@ impl fmt::Display for Error {
                 "the program must write whole rows of {row_bytes} bytes, \
                  but wrote {found_bytes} bytes"
             ),
+            Error::NoRoom => f.write_str("the output is too long"),
         }
     }
 }

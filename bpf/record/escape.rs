@@ -1,11 +1,18 @@
-//! Escapes names and strings for each format. They are untrusted: any byte can be in them.
+//! Escapes names and strings for each format. They are untrusted: any byte can be in them, and no
+//! format shows one that is not printable.
 //!
 //! In JSON and Prometheus, each byte that is not UTF-8 becomes U+FFFD and two hex digits, and so
-//! does each byte of U+FFFD itself. Different names stay different: equal labels would make
-//! Prometheus reject the whole scrape.
+//! does each byte of U+FFFD itself, and in Prometheus of a character that is not printable: its
+//! labels know no other escape. Different names stay different: equal labels would make Prometheus
+//! reject the whole scrape.
 
-/// Appends a name as one printable word. White space, control characters, backslashes and bytes
-/// that are not UTF-8 become octal (`\040`), as in /proc/mounts.
+use crate::printable::is_printable;
+
+/// How many times longer a string can become in any format.
+pub(super) const MAX_GROWTH: usize = 6;
+
+/// Appends a name as one printable word. White space, backslashes, characters that are not printable
+/// and bytes that are not UTF-8 become octal (`\040`), as in /proc/mounts.
 pub fn word(bytes: &[u8], out: &mut Vec<u8>) {
     word_without(bytes, '\\', out);
 }
@@ -31,7 +38,7 @@ pub(super) fn word_without(bytes: &[u8], special: char, out: &mut Vec<u8>) {
 }
 
 fn is_word(char: char) -> bool {
-    !(char.is_whitespace() || char.is_control() || char == '\\')
+    is_printable(char) && !char.is_whitespace() && char != '\\'
 }
 
 /// The width of [`word`] in characters.
@@ -52,24 +59,21 @@ fn width(utf8: &[u8]) -> usize {
 /// Appends a JSON string with its quotes.
 pub(super) fn json_string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    escape(bytes, out, |byte, out| match byte {
-        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-        b'\n' => out.extend_from_slice(b"\\n"),
-        0..0x20 | 0x7f => {
-            out.extend_from_slice(b"\\u00");
-            push_hex(byte, out);
+    escape(bytes, out, |char, out| {
+        for unit in char.encode_utf16(&mut [0; 2]) {
+            out.extend_from_slice(b"\\u");
+            for byte in unit.to_be_bytes() {
+                push_hex(byte, out);
+            }
         }
-        _ => out.push(byte),
     });
     out.push(b'"');
 }
 
 /// Appends the value of a Prometheus label, without the quotes.
 pub(super) fn label_value(bytes: &[u8], out: &mut Vec<u8>) {
-    escape(bytes, out, |byte, out| match byte {
-        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-        b'\n' => out.extend_from_slice(b"\\n"),
-        _ => out.push(byte),
+    escape(bytes, out, |char, out| {
+        push_replaced(char.encode_utf8(&mut [0; 4]).as_bytes(), out);
     });
 }
 
@@ -79,18 +83,24 @@ pub(super) fn help(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(escaped.as_bytes());
 }
 
-/// Appends valid UTF-8: `push` appends each valid byte.
-fn escape(bytes: &[u8], out: &mut Vec<u8>, push: impl Fn(u8, &mut Vec<u8>)) {
+/// Appends valid UTF-8: `push` appends each character that is not printable.
+fn escape(bytes: &[u8], out: &mut Vec<u8>, push: impl Fn(char, &mut Vec<u8>)) {
     if is_plain(bytes) && !bytes.contains(&b'"') {
         out.extend_from_slice(bytes);
         return;
     }
     for chunk in bytes.utf8_chunks() {
-        for (part, text) in chunk.valid().split(char::REPLACEMENT_CHARACTER).enumerate() {
-            if part > 0 {
-                push_replaced("\u{fffd}".as_bytes(), out);
+        for char in chunk.valid().chars() {
+            let mut buffer = [0; 4];
+            let utf8 = char.encode_utf8(&mut buffer).as_bytes();
+            match char {
+                '"' => out.extend_from_slice(b"\\\""),
+                '\\' => out.extend_from_slice(b"\\\\"),
+                '\n' => out.extend_from_slice(b"\\n"),
+                char::REPLACEMENT_CHARACTER => push_replaced(utf8, out),
+                char if is_printable(char) => out.extend_from_slice(utf8),
+                char => push(char, out),
             }
-            text.bytes().for_each(|byte| push(byte, out));
         }
         push_replaced(chunk.invalid(), out);
     }
@@ -162,7 +172,7 @@ mod tests {
             escaped(b"a\"b\\c\nd\x01\x7f", json_string),
             r#""a\"b\\c\nd\u0001\u007f""#
         );
-        let name = "snow \u{2603} \u{2028}";
+        let name = "snow \u{2603} \u{2028} \u{e0041}";
         let read: String = serde_json::from_str(&escaped(name.as_bytes(), json_string)).unwrap();
         assert_eq!(read, name);
     }
@@ -171,6 +181,31 @@ mod tests {
     fn labels_are_quoted_for_prometheus() {
         assert_eq!(escaped(b"/a\"b\\x2d\nc", label_value), r#"/a\"b\\x2d\nc"#);
         assert_eq!(escaped(b"a b", label_value), "a b");
+    }
+
+    #[test]
+    fn no_format_shows_what_is_not_printable() {
+        let name = "\u{1b}[2J\r\u{7}\u{9b}\u{202e}\u{200b}\u{e0041}";
+        let reads = [
+            (
+                word as fn(&[u8], &mut Vec<u8>),
+                r"\033[2J\015\007\302\233\342\200\256",
+            ),
+            (
+                json_string,
+                r#""\u001b[2J\u000d\u0007\u009b\u202e\u200b\udb40\udc41""#,
+            ),
+            (
+                label_value,
+                "\u{fffd}1b[2J\u{fffd}0d\u{fffd}07\u{fffd}c2\u{fffd}9b",
+            ),
+        ];
+        for (escape, expected) in reads {
+            let shown = escaped(name.as_bytes(), escape);
+            assert!(shown.starts_with(expected), "{shown}");
+            assert!(shown.chars().all(is_printable), "{shown}");
+            assert!(shown.len() <= MAX_GROWTH * name.len());
+        }
     }
 
     #[test]

@@ -120,13 +120,13 @@ fn assert_formats(plan: &Plan, cgroups: &[CgroupRecords<'_>]) {
         serde_json::from_slice::<serde_json::Value>(&object).unwrap();
     }
     out.clear();
-    tree_json(plan, cgroups, &mut out).unwrap();
+    tree_json(plan, cgroups, &mut out, &mut |_| true).unwrap();
     assert_eq!(out.split(|b| *b == b'\n').count(), cgroups.len() + 1);
     for line in out.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
         serde_json::from_slice::<serde_json::Value>(line).unwrap();
     }
     out.clear();
-    table(plan, cgroups, &mut out).unwrap();
+    table(plan, cgroups, &mut out, &mut |_| true).unwrap();
     let shown = String::from_utf8(out).unwrap();
     let words = shown.lines().next().unwrap().split_whitespace().count();
     for line in shown.split_terminator('\n') {
@@ -140,7 +140,7 @@ fn assert_formats(plan: &Plan, cgroups: &[CgroupRecords<'_>]) {
 
 fn assert_prometheus(plan: &Plan, cgroups: &[CgroupRecords<'_>]) {
     let mut out = Vec::new();
-    prometheus(plan, cgroups, &mut out).unwrap();
+    prometheus(plan, cgroups, &mut out, &mut |_| true).unwrap();
     let shown = String::from_utf8(out).unwrap();
     for line in shown
         .split_terminator('\n')
@@ -160,9 +160,9 @@ fn assert_rejected(plan: &Plan, record: &[u8]) {
     let results = [
         text(plan, record, &mut out),
         json(plan, record, &mut out),
-        table(plan, &cgroups, &mut out),
-        tree_json(plan, &cgroups, &mut out),
-        prometheus(plan, &cgroups, &mut out),
+        table(plan, &cgroups, &mut out, &mut |_| true),
+        tree_json(plan, &cgroups, &mut out, &mut |_| true),
+        prometheus(plan, &cgroups, &mut out, &mut |_| true),
     ];
     for result in results {
         let error = result.unwrap_err();

@@ -8,7 +8,7 @@ use super::histogram::{Histogram, Summary};
 use super::layout::Unit;
 use super::number::{push_fraction, push_hundredths, push_signed, push_unsigned, quote_if_large};
 use super::plan::{Plan, Source};
-use super::{CgroupRecords, Error};
+use super::{CgroupRecords, Error, Room, make_room};
 
 /// Appends one line with a cgroup's record as an object, or with its rows as an array of objects.
 ///
@@ -26,14 +26,18 @@ pub fn json(plan: &Plan, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Length`] or [`Error::Rows`] if the bytes of a cgroup do not fit the layout; `out` is
-/// unchanged.
+/// unchanged. [`Error::NoRoom`].
 pub fn tree_json(
     plan: &Plan,
     cgroups: &[CgroupRecords<'_>],
     out: &mut Vec<u8>,
+    room: &mut Room<'_>,
 ) -> Result<(), Error> {
     plan.count_records(cgroups)?;
+    let mut longest_bytes = 0;
     for cgroup in cgroups {
+        make_room(out, longest_bytes, room)?;
+        let start = out.len();
         out.extend_from_slice(b"{\"cgroup\":");
         json_string(cgroup.path, out);
         if plan.has_rows {
@@ -43,6 +47,7 @@ pub fn tree_json(
             members(plan, cgroup.record, out);
         }
         out.extend_from_slice(b"}\n");
+        longest_bytes = longest_bytes.max(out.len() - start);
     }
     Ok(())
 }

@@ -2,7 +2,8 @@
 //! files. No I/O and no libbpf: the caller supplies records and paths.
 //!
 //! A [`Plan`] checks the layout of a view's record and prepares all names once. Each rendering
-//! takes a plan and records, and appends to a buffer. It fails only if a record has a wrong length.
+//! takes a plan and records, and appends to a buffer. It fails only if a record has a wrong length,
+//! or if a rendering of a subtree gets no room.
 //!
 //! [`text`] and [`json`] render one cgroup; [`table`], [`tree_json`] and [`prometheus`] render a
 //! subtree; [`schema`] and [`help`] describe the view.
@@ -22,6 +23,7 @@ mod escape;
 mod field;
 mod histogram;
 mod number;
+mod room;
 
 // Renderings.
 mod json;
@@ -46,6 +48,7 @@ pub use table::table;
 pub use text::text;
 
 pub use escape::word;
+pub use room::{Room, make_room};
 
 /// What a view wrote for one cgroup. Renderings of a subtree keep the order of their input.
 #[derive(Debug, Clone, Copy)]

@@ -11,10 +11,13 @@ use super::layout::Unit;
 use super::metric_name::{Metric, Type};
 use super::number::{push_fraction, push_signed, push_unsigned};
 use super::plan::{Plan, Source};
-use super::{CgroupRecords, Error};
+use super::{CgroupRecords, Error, Room, make_room};
 
 /// Room for the number at the end of a line: most numbers are shorter.
 const NUMBER_BYTES: usize = 22;
+
+/// Room for what follows the name of a histogram in its longest line.
+const BUCKET_BYTES: usize = 32;
 
 /// Appends every metric of the view with the samples of all cgroups. Paths are relative to the root
 /// of the mount. If rows of a cgroup have equal labels, only the first is shown, because Prometheus
@@ -22,23 +25,28 @@ const NUMBER_BYTES: usize = 22;
 ///
 /// # Errors
 /// [`Error::Length`] or [`Error::Rows`] if the bytes of a cgroup do not fit the layout; `out` is
-/// unchanged.
+/// unchanged. [`Error::NoRoom`].
 pub fn prometheus(
     plan: &Plan,
     cgroups: &[CgroupRecords<'_>],
     out: &mut Vec<u8>,
+    room: &mut Room<'_>,
 ) -> Result<(), Error> {
     let records = plan.count_records(cgroups)?;
-    let samples = Samples::new(plan, cgroups, records);
+    let samples = Samples::new(plan, cgroups, records, room)?;
+    let held_bytes = samples.labels.capacity();
+    let mut room = |bytes: usize| room(held_bytes.saturating_add(bytes));
     for (member, metric) in plan.members.iter().zip(&plan.metrics) {
         if member.is_label {
             continue;
         }
         header(metric, out);
         match &member.source {
-            Source::Integer(integer) => samples.integers(metric, *integer, out),
-            Source::String(string) => samples.strings(metric, *string, out),
-            Source::Histogram { histogram, .. } => samples.histogram(metric, histogram, out),
+            Source::Integer(integer) => samples.integers(metric, *integer, out, &mut room)?,
+            Source::String(string) => samples.strings(metric, *string, out, &mut room)?,
+            Source::Histogram { histogram, .. } => {
+                samples.histogram(metric, histogram, out, &mut room)?;
+            }
         }
     }
     Ok(())
@@ -70,7 +78,12 @@ struct Samples<'a> {
 }
 
 impl<'a> Samples<'a> {
-    fn new(plan: &Plan, cgroups: &[CgroupRecords<'a>], count: usize) -> Self {
+    fn new(
+        plan: &Plan,
+        cgroups: &[CgroupRecords<'a>],
+        count: usize,
+        room: &mut Room<'_>,
+    ) -> Result<Self, Error> {
         let mut samples = Samples {
             labels: Vec::with_capacity(64 * count),
             records: Vec::with_capacity(count),
@@ -78,6 +91,7 @@ impl<'a> Samples<'a> {
         let mut seen = HashSet::new();
         for cgroup in cgroups {
             seen.clear();
+            make_room(&mut samples.labels, cgroup.path.len(), room)?;
             for record in plan.records(cgroup.record) {
                 let start = samples.labels.len();
                 push_labels(plan, cgroup.path, record, &mut samples.labels);
@@ -91,7 +105,7 @@ impl<'a> Samples<'a> {
                 samples.records.push((samples.labels.len(), record));
             }
         }
-        samples
+        Ok(samples)
     }
 
     fn iter(&self) -> impl Iterator<Item = (&[u8], &'a [u8])> {
@@ -103,15 +117,17 @@ impl<'a> Samples<'a> {
         })
     }
 
-    /// Reserves room for a line of each sample.
-    fn reserve(&self, prefix: &[u8], out: &mut Vec<u8>) {
-        let line_bytes = prefix.len() + NUMBER_BYTES;
-        out.reserve(self.labels.len() + self.records.len() * line_bytes);
-    }
-
-    fn integers(&self, metric: &Metric, integer: Integer, out: &mut Vec<u8>) {
+    fn integers(
+        &self,
+        metric: &Metric,
+        integer: Integer,
+        out: &mut Vec<u8>,
+        room: &mut Room<'_>,
+    ) -> Result<(), Error> {
         let prefix = format!("{}{{", metric.name).into_bytes();
-        self.reserve(&prefix, out);
+        let line_bytes = prefix.len() + NUMBER_BYTES;
+        let lines_bytes = self.labels.len() + self.records.len() * line_bytes;
+        make_room(out, lines_bytes, room)?;
         for (labels, record) in self.iter() {
             let value = integer.read(record);
             if value != Value::Absent {
@@ -121,12 +137,21 @@ impl<'a> Samples<'a> {
                 out.push(b'\n');
             }
         }
+        Ok(())
     }
 
-    fn strings(&self, metric: &Metric, string: StringField, out: &mut Vec<u8>) {
+    fn strings(
+        &self,
+        metric: &Metric,
+        string: StringField,
+        out: &mut Vec<u8>,
+        room: &mut Room<'_>,
+    ) -> Result<(), Error> {
         let prefix = format!("{}{{{}=\"", metric.name, metric.label).into_bytes();
         for (labels, record) in self.iter() {
             if let Value::String(bytes @ [_, ..]) = string.read(record) {
+                let line_bytes = prefix.len() + escape::MAX_GROWTH * bytes.len() + labels.len();
+                make_room(out, line_bytes + NUMBER_BYTES, room)?;
                 out.extend_from_slice(&prefix);
                 escape::label_value(bytes, out);
                 out.extend_from_slice(b"\",");
@@ -134,17 +159,28 @@ impl<'a> Samples<'a> {
                 out.extend_from_slice(b"1\n");
             }
         }
+        Ok(())
     }
 
-    fn histogram(&self, metric: &Metric, histogram: &Histogram, out: &mut Vec<u8>) {
+    fn histogram(
+        &self,
+        metric: &Metric,
+        histogram: &Histogram,
+        out: &mut Vec<u8>,
+        room: &mut Room<'_>,
+    ) -> Result<(), Error> {
         let name = &metric.name;
         let buckets = buckets(name, histogram);
+        // Also those with +Inf, the sum and the count.
+        let lines = buckets.len() + 3;
+        let line_bytes = name.len() + BUCKET_BYTES + NUMBER_BYTES;
         let infinity = format!("{name}_bucket{{le=\"+Inf\",").into_bytes();
         let (sum, count) = (format!("{name}_sum{{"), format!("{name}_count{{"));
         for (labels, record) in self.iter() {
             if histogram.is_absent(record) {
                 continue;
             }
+            make_room(out, lines * (labels.len() + line_bytes), room)?;
             let mut line = |prefix: &[u8], value, unit| {
                 out.extend_from_slice(prefix);
                 out.extend_from_slice(labels);
@@ -164,6 +200,7 @@ impl<'a> Samples<'a> {
             line(sum.as_bytes(), histogram.sum(record), histogram.unit);
             line(count.as_bytes(), total, Unit::None);
         }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use super::layout::Unit;
 use super::number::{digits, fill_bytes, fill_hundredths, fill_signed, fill_unsigned};
 use super::plan::{Cell, Column, Plan};
 use super::text::{ABSENT, push_value};
-use super::{CgroupRecords, Error};
+use super::{CgroupRecords, Error, Room, make_room};
 
 /// The header of the first column.
 const PATH_HEADER: &[u8] = b"cgroup";
@@ -28,8 +28,13 @@ const BLOCK_LINES: usize = 64;
 ///
 /// # Errors
 /// [`Error::Length`] or [`Error::Rows`] if the bytes of a cgroup do not fit the layout; `out` is
-/// unchanged.
-pub fn table(plan: &Plan, cgroups: &[CgroupRecords<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
+/// unchanged. [`Error::NoRoom`].
+pub fn table(
+    plan: &Plan,
+    cgroups: &[CgroupRecords<'_>],
+    out: &mut Vec<u8>,
+    room: &mut Room<'_>,
+) -> Result<(), Error> {
     let count = plan.count_records(cgroups)?;
     let lines = if plan.has_rows {
         Cow::Owned(line_of_each_row(plan, cgroups, count))
@@ -38,10 +43,13 @@ pub fn table(plan: &Plan, cgroups: &[CgroupRecords<'_>], out: &mut Vec<u8>) -> R
     };
     let table = Table::new(plan, &lines);
     let alignment = table.measure(&lines);
-    out.reserve((count + 1) * (alignment.path_width + alignment.template.len()));
+    let line_bytes = alignment.path_width + alignment.template.len();
+    make_room(out, (count + 1) * line_bytes, room)?;
     alignment.header(plan, out);
     for (number, block) in lines.chunks(BLOCK_LINES).enumerate() {
-        table.block(&alignment, number * BLOCK_LINES, block, out);
+        let first = number * BLOCK_LINES;
+        make_room(out, alignment.block_bytes(first, block.len()), room)?;
+        table.block(&alignment, first, block, out);
     }
     Ok(())
 }
@@ -282,6 +290,13 @@ impl Alignment {
             cells,
             template,
         }
+    }
+
+    /// The length of `count` lines from line `first` on.
+    fn block_bytes(&self, first: usize, count: usize) -> usize {
+        let widths = self.path_widths.iter().skip(first).take(count);
+        let widths = widths.map(|width| self.path_width.max(*width));
+        widths.sum::<usize>() + count * self.template.len()
     }
 
     fn header(&self, plan: &Plan, out: &mut Vec<u8>) {

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::bpf::Error;
 
+/// Root's alone.
 const RUN_DIR: &str = "/run/cgview";
 
 const MAX_PER_MOUNTPOINT: usize = 64;
@@ -141,6 +143,53 @@ fn remove_pins(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the directory of all daemons, or checks the one that is there: what lies in it is removed
+/// and unmounted without a further look.
+fn make_run_dir() -> Result<(), Error> {
+    let failed = |action| {
+        move |source| Error::Bpffs {
+            path: RUN_DIR.into(),
+            action,
+            source,
+        }
+    };
+    match fs::DirBuilder::new().mode(0o700).create(RUN_DIR) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed("create")(error)),
+    }
+    let meta = match fs::symlink_metadata(RUN_DIR) {
+        // Another daemon has removed it at its end.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        meta => meta.map_err(failed("look at"))?,
+    };
+    if !meta.is_dir() || meta.uid() != 0 || meta.mode() & 0o022 != 0 {
+        let why = "it is not a directory that only root can change; remove it";
+        return Err(failed("use")(io::Error::other(why)));
+    }
+    Ok(())
+}
+
+/// Locks the directory of all daemons, so that one mounts at a time. Waits some seconds for others.
+/// Only root can open the directory. It is there as long as the caller has an [`OwnBpffs`].
+///
+/// # Errors
+/// Those of open(2) and flock(2).
+pub fn lock_all() -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = open(RUN_DIR, flags, Mode::empty())?;
+    let deadline = Instant::now() + END_TIMEOUT;
+    loop {
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(directory),
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Takes the lock; `None` if a daemon holds it beyond the deadline.
 fn lock(path: &Path, deadline: Instant) -> Result<Option<OwnedFd>, Error> {
     let failed = |error: Errno| Error::Bpffs {
@@ -149,11 +198,7 @@ fn lock(path: &Path, deadline: Instant) -> Result<Option<OwnedFd>, Error> {
         source: error.into(),
     };
     loop {
-        fs::create_dir_all(RUN_DIR).map_err(|source| Error::Bpffs {
-            path: RUN_DIR.into(),
-            action: "create",
-            source,
-        })?;
+        make_run_dir()?;
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = match open(path, flags, Mode::RUSR | Mode::WUSR) {
             // Another daemon has removed RUN_DIR at its end.

@@ -11,7 +11,7 @@ mod swept;
 mod totals;
 mod view;
 
-pub use bpffs::OwnBpffs;
+pub use bpffs::{OwnBpffs, lock_all};
 pub use engine::{Engine, Settings, check};
 pub use links::{LinkCounts, Links};
 pub use loader::ARGUMENT;

@@ -16,7 +16,7 @@ use super::attr::Attributes;
 use super::caller::Reader;
 use super::errno::Error;
 use super::inode::{ControlNode, Node};
-use super::open::{Content, Entry};
+use super::open::{Allowance, Content, Entry};
 use super::{CgviewFs, attr};
 
 /// The directory's name.
@@ -128,6 +128,7 @@ impl CgviewFs {
         &self,
         node: ControlNode,
         reader: Reader,
+        allowance: &mut Allowance<'_>,
     ) -> Result<Content, Error> {
         let bytes = match node {
             ControlNode::Help(name) => help(&*self.view_of_name(name)?),
@@ -137,7 +138,7 @@ impl CgviewFs {
             }
             ControlNode::PromFile(name) => {
                 let view = self.view_of_name(name)?;
-                return self.prometheus_of_all(&view, reader);
+                return self.prometheus_of_all(&view, reader, allowance);
             }
             ControlNode::Status => self.status().text(),
             ControlNode::StatusJson => self.status().json(),

@@ -4,7 +4,7 @@
 mod text;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -15,9 +15,13 @@ use crate::bpf::run::View;
 
 use crate::fs::CgviewFs;
 use crate::fs::errno::Error;
+use crate::printable::is_printable;
 
 /// How many cgroups are listed as hiding one view.
 const MAX_COLLISIONS: usize = 16;
+
+/// A longer path of a cgroup is not shown.
+const MAX_PATH_BYTES: usize = 4096;
 
 /// The values of the status files.
 #[derive(Serialize)]
@@ -40,6 +44,7 @@ struct Health {
     evictions: u64,
     open_files: usize,
     snapshot_bytes: usize,
+    max_snapshot_bytes: usize,
 }
 
 #[derive(Serialize)]
@@ -111,6 +116,7 @@ impl CgviewFs {
         let mirror = self.mirror.health();
         let links = self.links.counts();
         let (open_files, snapshot_bytes) = self.handles.counts();
+        let max_snapshot_bytes = self.handles.memory.max_bytes();
         Health {
             cgroups: mirror.cgroups,
             watches: mirror.watches,
@@ -122,6 +128,7 @@ impl CgviewFs {
             evictions: links.evictions,
             open_files,
             snapshot_bytes,
+            max_snapshot_bytes,
         }
     }
 
@@ -154,9 +161,7 @@ impl CgviewFs {
                 && matches!(found, Ok(Some(placed)) if placed.origin == entry.origin)
         };
         let hiding = collisions.iter().filter(hides).take(MAX_COLLISIONS);
-        hiding
-            .map(|cgroup| format!("/{}", cgroup.display()))
-            .collect()
+        hiding.map(|cgroup| shown_path(cgroup)).collect()
     }
 
     fn object_status(&self, entry: &CatalogEntry, collisions: &[PathBuf]) -> ObjectStatus {
@@ -232,6 +237,15 @@ impl CgviewFs {
     }
 }
 
+/// The path of a cgroup from the root of the mount, unless it is too long for a status.
+fn shown_path(cgroup: &Path) -> String {
+    let length_bytes = cgroup.as_os_str().len();
+    if length_bytes > MAX_PATH_BYTES {
+        return format!("(a path of {length_bytes} bytes)");
+    }
+    format!("/{}", cgroup.display())
+}
+
 fn kept_maps(manifest: &Manifest) -> Vec<KeptMap> {
     let maps = manifest.maps.iter().filter_map(|map| {
         Some(KeptMap {
@@ -265,8 +279,19 @@ impl Status {
     /// The bytes of `status.json`.
     pub(super) fn json(&self) -> Vec<u8> {
         // Cannot fail: all keys are strings.
-        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
-        json.push(b'\n');
-        json
+        let json = serde_json::to_string_pretty(self).unwrap_or_default();
+        let mut printable = String::with_capacity(json.len() + 1);
+        for char in json.chars() {
+            // Only strings have other characters, and serde_json has escaped those of ASCII.
+            if char == '\n' || is_printable(char) {
+                printable.push(char);
+            } else {
+                for unit in char.encode_utf16(&mut [0; 2]) {
+                    printable.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+        printable.push('\n');
+        printable.into_bytes()
     }
 }

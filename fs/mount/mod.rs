@@ -20,6 +20,7 @@ use fuser::{Config, Session, SessionACL};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
+use crate::bpf::run::lock_all;
 use crate::mounts::{self, Mount};
 
 use super::CgviewFs;
@@ -32,7 +33,6 @@ pub use probe::probe;
 pub use remount::remount;
 
 use abort::abort;
-use mountpoint::lock_mountpoint;
 
 const DEVICE: &str = "/dev/fuse";
 const SOURCE: &str = "cgview";
@@ -71,7 +71,7 @@ impl Mountpoint {
             config
         };
         let (mirror, links, catalog) = filesystem.shared();
-        let adapter = Adapter { fs: filesystem };
+        let adapter = Adapter::new(filesystem).map_err(MountError::Session)?;
         let session = Session::from_fd(adapter, device, SessionACL::All, config)
             .map_err(MountError::Session)?;
         let invalidator = Invalidator::start(changes, mirror, links, catalog, session.notifier())
@@ -144,7 +144,11 @@ impl KernelMount {
             fuse.as_raw_fd()
         );
         let options = CString::new(options).map_err(|error| failed(error.into()))?;
-        let _lock = lock_mountpoint(path)?;
+        // The kernel would stack the mounts of two commands that run at once.
+        let _lock = lock_all().map_err(failed)?;
+        if cgview_at(path)?.is_some() {
+            return Err(MountError::AlreadyMounted(path.to_owned()));
+        }
         mount(SOURCE, path, TYPE, flags, options.as_c_str())
             .map_err(|error| failed(error.into()))?;
         match mounts::at(path).map_err(failed)? {

@@ -1,17 +1,17 @@
 //! The directory to mount on: what mount(8) does not check, and what an earlier daemon left there.
 
 use std::fs;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::mounts;
 
 use super::probe::Daemon;
-use super::{MountError, TYPE, cgview_at};
+use super::{MountError, TYPE};
 
 /// A directory that is ready to be mounted on.
 #[derive(Debug)]
@@ -62,21 +62,4 @@ pub(super) fn canonicalize(path: &Path) -> Result<PathBuf, MountError> {
     };
     fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))
         .map_err(MountError::mountpoint(path))
-}
-
-/// Locks the directory itself while a cgview is mounted on it: the kernel would stack the mounts of
-/// two commands that run at once. `None`: its file system has no locks.
-pub(super) fn lock_mountpoint(path: &Path) -> Result<Option<OwnedFd>, MountError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = open(path, flags, Mode::empty())
-        .map_err(|error| MountError::mountpoint(path)(error.into()))?;
-    let lock = match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Some(directory),
-        Err(Errno::WOULDBLOCK) => return Err(MountError::AlreadyMounted(path.to_owned())),
-        Err(_) => None,
-    };
-    if cgview_at(path)?.is_some() {
-        return Err(MountError::AlreadyMounted(path.to_owned()));
-    }
-    Ok(lock)
 }

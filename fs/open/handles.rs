@@ -11,7 +11,8 @@ use fuser::{FileHandle, FileType, INodeNo};
 use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
 
-use super::snapshot::{Memory, Reserved, Snapshot};
+use super::memory::{Memory, Reserved, User};
+use super::snapshot::Snapshot;
 use crate::fs::caller::Reader;
 use crate::fs::errno::Error;
 use crate::fs::inode::Node;
@@ -168,11 +169,19 @@ impl Handles {
         self.insert(Handle::File(file))
     }
 
-    pub(in crate::fs) fn open_directory(&self, entries: Vec<Entry>) -> Result<FileHandle, Error> {
+    pub(in crate::fs) fn open_directory(
+        &self,
+        entries: Vec<Entry>,
+        by: User,
+    ) -> Result<FileHandle, Error> {
         let names: usize = entries.iter().map(|entry| entry.name.len()).sum();
         let size_bytes = entries.len() * size_of::<Entry>() + names;
-        let _reserved = self.memory.reserve(size_bytes)?;
-        Ok(self.insert(Handle::Directory(Listing { entries, _reserved })))
+        let mut reserved = self.memory.reserve_for(by);
+        reserved.resize(size_bytes)?;
+        Ok(self.insert(Handle::Directory(Listing {
+            entries,
+            _reserved: reserved,
+        })))
     }
 
     pub(in crate::fs) fn get(&self, handle: FileHandle) -> Result<Arc<Handle>, Error> {
@@ -231,10 +240,15 @@ mod tests {
         handles.get(number).expect("open")
     }
 
+    fn snapshot(handles: &Handles) -> Arc<Snapshot> {
+        let reserved = handles.memory.reserve_for(User::ROOT);
+        handles.memory.snapshot(vec![1], reserved).expect("room")
+    }
+
     #[test]
     fn the_snapshot_of_open_serves_one_read_from_the_start() {
         let handles = Handles::new(10);
-        let snapshot = handles.memory.snapshot(vec![1]).expect("room");
+        let snapshot = snapshot(&handles);
         let handle = opened(&handles, Some(Arc::clone(&snapshot)));
         let file = handle.file().expect("a file");
         assert!(file.is_unread());
@@ -248,8 +262,7 @@ mod tests {
     #[test]
     fn a_snapshot_that_a_page_read_got_is_not_read_again() {
         let handles = Handles::new(10);
-        let snapshot = || handles.memory.snapshot(vec![1]).expect("room");
-        let (first, other) = (snapshot(), snapshot());
+        let (first, other) = (snapshot(&handles), snapshot(&handles));
         let handle = opened(&handles, Some(Arc::clone(&first)));
         let file = handle.file().expect("a file");
         file.note_taken(&other);

@@ -21,6 +21,10 @@ use crate::fs::caller::Caller;
 /// caller may stand still for most of a second; readers that are refused meanwhile use read(2).
 const MAX_APPLY_TIME: Duration = Duration::from_secs(2);
 
+/// After this time a file's filler is revoked when the file is opened again: what it has put into the
+/// cache is old by then, and it may stay open for as long as it likes.
+const MAX_FILL_TIME: Duration = Duration::from_secs(1);
+
 /// Callers that look the file up again and find it gone stay on the list of those sent back.
 const MAX_SENT_BACK: usize = 16;
 
@@ -63,9 +67,16 @@ struct SentAttributes {
 #[derive(Default)]
 struct InUse {
     handles: usize,
-    filler: Option<(FileHandle, Arc<Snapshot>)>,
-    /// The snapshot of the filler before, and when that was closed.
+    filler: Option<Filler>,
+    /// The snapshot of the filler before, and when that was closed or revoked.
     left: Option<(Instant, Arc<Snapshot>)>,
+}
+
+/// The open file that may fill the cache.
+struct Filler {
+    handle: FileHandle,
+    since: Instant,
+    snapshot: Arc<Snapshot>,
 }
 
 impl PageCache {
@@ -86,7 +97,7 @@ impl PageCache {
             .open
             .get(&file.0)
             .and_then(|open| open.filler.as_ref());
-        let size = filler.map_or(size, |(_, snapshot)| snapshot.len() as u64);
+        let size = filler.map_or(size, |filler| filler.snapshot.len() as u64);
         let known = files.known.get_or_insert_mut(file.0, Known::default);
         known.size = size;
         known.note_request(to);
@@ -102,6 +113,8 @@ impl PageCache {
     pub(super) fn open(&self, file: INodeNo, length_bytes: usize, by: Caller) -> bool {
         let mut files = self.files.lock();
         let Files { known, open } = &mut *files;
+        let in_use = open.get_mut(&file.0);
+        let revoked = in_use.and_then(InUse::revoke_old);
         let filled = open.get(&file.0).is_some_and(|open| open.filler.is_some());
         let known = known.get_or_insert_mut(file.0, Known::default);
         known.note_request(by);
@@ -110,6 +123,9 @@ impl PageCache {
             return false;
         }
         open.entry(file.0).or_default().handles += 1;
+        drop(files);
+        // Freeing a large snapshot takes long.
+        drop(revoked);
         true
     }
 
@@ -123,11 +139,11 @@ impl PageCache {
     /// The snapshot with which this open file fills the cache.
     pub(super) fn filled_by(&self, open: Open) -> Option<Arc<Snapshot>> {
         let files = self.files.lock();
-        let (handle, snapshot) = files.open.get(&open.file.0)?.filler.as_ref()?;
-        (*handle == open.handle).then(|| Arc::clone(snapshot))
+        let filler = files.open.get(&open.file.0)?.filler.as_ref()?;
+        (filler.handle == open.handle).then(|| Arc::clone(&filler.snapshot))
     }
 
-    /// Lets the open file fill the cache with `snapshot` until it is closed. Gives the snapshot to
+    /// Lets the open file fill the cache with `snapshot` until it is closed or revoked. Gives the snapshot to
     /// use: another read of the same open file may have come first. `None` when filling the cache
     /// would spoil what another reader gets.
     pub(super) fn fill(
@@ -147,15 +163,19 @@ impl PageCache {
         if in_use.others(open).is_some() {
             return None;
         }
-        if let Some((_, filling)) = &in_use.filler {
-            return Some(Arc::clone(filling));
+        if let Some(filler) = &in_use.filler {
+            return Some(Arc::clone(&filler.snapshot));
         }
         let length = snapshot.len() as u64;
         if known.sent.is_some() || known.size < length {
             return None;
         }
         known.size = length;
-        in_use.filler = Some((open.handle, Arc::clone(snapshot)));
+        in_use.filler = Some(Filler {
+            handle: open.handle,
+            since: Instant::now(),
+            snapshot: Arc::clone(snapshot),
+        });
         Some(Arc::clone(snapshot))
     }
 
@@ -173,8 +193,8 @@ impl PageCache {
             return;
         };
         in_use.handles = in_use.handles.saturating_sub(1);
-        let ends = in_use.filler.take_if(|(filler, _)| *filler == handle);
-        let left = ends.map(|(_, snapshot)| (Instant::now(), snapshot));
+        let ends = in_use.filler.take_if(|filler| filler.handle == handle);
+        let left = ends.map(|filler| (Instant::now(), filler.snapshot));
         let freed = if in_use.handles == 0 {
             files.open.remove(&file.0).and_then(|in_use| in_use.left)
         } else if left.is_some() {
@@ -189,12 +209,21 @@ impl PageCache {
 }
 
 impl InUse {
+    /// Revokes the filler if it is old. Gives the snapshot that nobody needs any more.
+    fn revoke_old(&mut self) -> Option<Arc<Snapshot>> {
+        let old = self
+            .filler
+            .take_if(|filler| filler.since.elapsed() > MAX_FILL_TIME)?;
+        let before = self.left.replace((Instant::now(), old.snapshot));
+        before.map(|(_, snapshot)| snapshot)
+    }
+
     fn others(&self, open: Open) -> Option<&Arc<Snapshot>> {
         let filler = self.filler.as_ref();
-        let filler = filler.filter(|(handle, _)| *handle != open.handle);
+        let filler = filler.filter(|filler| filler.handle != open.handle);
         let left = self.left.as_ref().filter(|(until, _)| *until >= open.since);
         filler
-            .map(|(_, snapshot)| snapshot)
+            .map(|filler| &filler.snapshot)
             .or(left.map(|(_, snapshot)| snapshot))
     }
 }

@@ -67,7 +67,7 @@ impl Retries {
 
 #[cfg(test)]
 mod tests {
-    use super::super::snapshot::Memory;
+    use super::super::memory::{Memory, User};
     use super::*;
 
     const FILE: INodeNo = INodeNo(7);
@@ -76,7 +76,8 @@ mod tests {
     }
 
     fn snapshot(memory: &Memory) -> Arc<Snapshot> {
-        memory.snapshot(vec![1]).expect("room")
+        let reserved = memory.reserve_for(User::ROOT);
+        memory.snapshot(vec![1], reserved).expect("room")
     }
 
     #[test]

@@ -1,15 +1,11 @@
-//! Snapshots: the bytes of one run, held for the readers of an open file. All snapshots and
-//! listings together stay within one limit.
+//! Snapshots: the bytes of one run, held for the readers of an open file.
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::memory::{Memory, Reserved};
 use super::spare::Spare;
 use crate::fs::errno::Error;
-
-/// The spare buffer holds at most this part of the limit, and is not counted in it.
-const SPARE_PART: usize = 4;
 
 /// What a file holds after one run.
 pub(in crate::fs) struct Content {
@@ -77,121 +73,41 @@ impl Deref for Part {
     }
 }
 
-/// The memory of all snapshots and listings.
-pub(in crate::fs) struct Memory {
-    usage: Arc<Usage>,
-    spare: Arc<Spare>,
-}
-
-struct Usage {
-    max_bytes: usize,
-    used_bytes: AtomicUsize,
-}
-
-/// Bytes that are counted as used until this is dropped.
-pub(super) struct Reserved {
-    usage: Arc<Usage>,
-    size_bytes: usize,
-}
-
 impl Memory {
-    pub(super) fn new(max_bytes: usize) -> Memory {
-        Memory {
-            usage: Arc::new(Usage {
-                max_bytes,
-                used_bytes: AtomicUsize::new(0),
-            }),
-            spare: Arc::new(Spare::new(max_bytes / SPARE_PART)),
-        }
-    }
-
-    /// A snapshot of this content, or [`Error::TooMuchOpen`].
-    pub(super) fn snapshot(&self, content: impl Into<Content>) -> Result<Arc<Snapshot>, Error> {
+    /// A snapshot of this content, for which `reserved` is enlarged, or [`Error::TooMuchOpen`].
+    pub(in crate::fs) fn snapshot(
+        &self,
+        content: impl Into<Content>,
+        mut reserved: Reserved,
+    ) -> Result<Arc<Snapshot>, Error> {
         let Content { bytes, restricted } = content.into();
-        let _reserved = self.reserve(bytes.capacity())?;
+        reserved.resize(bytes.capacity())?;
         let spare = Arc::clone(&self.spare);
         Ok(Arc::new(Snapshot {
             bytes,
             restricted,
             spare,
-            _reserved,
+            _reserved: reserved,
         }))
-    }
-
-    pub(super) fn reserve(&self, size_bytes: usize) -> Result<Reserved, Error> {
-        let used = &self.usage.used_bytes;
-        let used_bytes = used.fetch_add(size_bytes, Ordering::Relaxed);
-        let reserved = Reserved {
-            usage: Arc::clone(&self.usage),
-            size_bytes,
-        };
-        if used_bytes.saturating_add(size_bytes) > self.usage.max_bytes {
-            return Err(Error::TooMuchOpen);
-        }
-        Ok(reserved)
-    }
-
-    /// Fails with [`Error::TooMuchOpen`] for an output that can never become a snapshot. To be
-    /// called while a long output is made.
-    pub(in crate::fs) fn check_size(&self, size_bytes: usize) -> Result<(), Error> {
-        if size_bytes > self.usage.max_bytes {
-            return Err(Error::TooMuchOpen);
-        }
-        Ok(())
-    }
-
-    pub(super) fn used_bytes(&self) -> usize {
-        self.usage.used_bytes.load(Ordering::Relaxed)
-    }
-
-    /// An empty buffer for a large output.
-    pub(in crate::fs) fn take_spare(&self) -> Vec<u8> {
-        self.spare.take()
-    }
-
-    /// The output in a buffer of its size, if its buffer is much larger.
-    pub(in crate::fs) fn shrink(&self, output: Vec<u8>) -> Vec<u8> {
-        self.spare.shrink(output)
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        let used = &self.usage.used_bytes;
-        used.fetch_sub(self.size_bytes, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::User;
     use super::*;
 
     #[test]
     fn a_part_ends_where_the_snapshot_ends() {
         let memory = Memory::new(100);
-        let snapshot = memory.snapshot(b"0123456789".to_vec()).expect("room");
+        let reserved = memory.reserve_for(User::ROOT);
+        let snapshot = memory
+            .snapshot(b"0123456789".to_vec(), reserved)
+            .expect("room");
         let part = |offset, size| Arc::clone(&snapshot).part(offset, size).to_vec();
         assert_eq!(part(0, 4), b"0123");
         assert_eq!(part(8, 4), b"89");
         assert_eq!(part(10, 4), b"");
         assert_eq!(part(u64::MAX, u32::MAX), b"");
-    }
-
-    #[test]
-    fn the_limit_is_kept_and_dropped_bytes_are_given_back() {
-        let memory = Memory::new(10);
-        let first = memory.snapshot(vec![0; 8]).expect("room");
-        let second = memory.snapshot(vec![0; 3]);
-        assert!(matches!(second, Err(Error::TooMuchOpen)));
-        drop(first);
-        assert!(memory.snapshot(vec![0; 10]).is_ok());
-        assert_eq!(memory.used_bytes(), 0);
-    }
-
-    #[test]
-    fn an_output_beyond_the_limit_is_refused_while_it_is_made() {
-        let memory = Memory::new(10);
-        assert!(memory.check_size(10).is_ok());
-        assert!(matches!(memory.check_size(11), Err(Error::TooMuchOpen)));
     }
 }

@@ -86,8 +86,10 @@ fn runqlat_accounts_for_the_time_that_no_cpu_was_given() {
     // A task that never sleeps runs or waits. Those that wait just now are not counted yet.
     let sum = number("sum_usec");
     let accounted = (sum + used as f64) / wanted;
+    // An emulated CPU now and then gets none itself.
+    let least = less_if_emulated(0.7, 0.4);
     assert!(
-        (0.7..1.3).contains(&accounted),
+        (least..1.3).contains(&accounted),
         "{used} used + {sum} waited of {wanted}"
     );
     let percentiles = ["p50_usec", "p90_usec", "p99_usec", "max_usec"].map(number);

@@ -149,7 +149,7 @@ fn promtool_accepts_any_name_of_a_field_or_a_cgroup() {
     for record in [awkward(), keyed()] {
         let bytes = bytes(&record);
         let mut out = Vec::new();
-        prometheus(&plan(&record), &rows(&bytes), &mut out).unwrap();
+        prometheus(&plan(&record), &rows(&bytes), &mut out, &mut |_| true).unwrap();
         assert_eq!(run(&["promtool", "check", "metrics"], &out), "");
     }
 }
@@ -161,7 +161,7 @@ fn jq_reads_back_any_bytes_and_64_bit_numbers() {
     let mut bytes = bytes(&record);
     bytes[..8].copy_from_slice(&((1u64 << 53) + 1).to_ne_bytes());
     let mut out = Vec::new();
-    tree_json(&plan(&record), &rows(&bytes), &mut out).unwrap();
+    tree_json(&plan(&record), &rows(&bytes), &mut out, &mut |_| true).unwrap();
     let shown = run(&["jq", "-r", ".cgroup | @json"], &out);
     assert_eq!(shown.lines().count(), PATHS.len());
     let lines: Vec<_> = shown.lines().collect();
@@ -205,7 +205,7 @@ fn sort_and_awk_find_columns_beside_empty_and_spaced_labels() {
         .map(|(path, record)| CgroupRecords { path, record })
         .collect();
     let mut out = Vec::new();
-    table(&plan(&record), &rows, &mut out).unwrap();
+    table(&plan(&record), &rows, &mut out, &mut |_| true).unwrap();
     let top = run(
         &[
             "sh",

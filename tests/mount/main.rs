@@ -4,6 +4,7 @@ mod command;
 #[path = "../common/mod.rs"]
 mod common;
 mod defaults;
+mod distrust;
 mod machine;
 mod refusals;
 mod surroundings;

@@ -1,6 +1,7 @@
 //! What happens around the objects: directories that cannot be listed, a source that is mounted over.
 
 use std::fs;
+use std::os::unix::fs::{lchown, symlink};
 use std::thread;
 use std::time::Duration;
 
@@ -93,4 +94,46 @@ fn collectors_are_attached_to_a_source_that_is_mounted_over() {
     });
     assert_eq!(entry["live"], true, "{entry:#}");
     assert_eq!(entry["collectors"][0]["live"], true, "{entry:#}");
+}
+
+#[test]
+#[ignore = "needs root, cgroup2, bpffs and /dev/fuse"]
+fn objects_that_others_could_replace_are_refused() {
+    let outside = FixtureDir::new("outside");
+    let theirs = outside.path().join("theirs");
+    fs::create_dir(&theirs).expect("mkdir");
+    fs::copy(say("linked", "linked"), theirs.join("linked.bpf.o")).expect("copy");
+    let placed = Placed::new();
+    let views = placed.views.path();
+    fs::create_dir(views.join("users")).expect("mkdir");
+    for dir in [&theirs, &views.join("users")] {
+        lchown(dir, Some(65534), None).expect("chown");
+    }
+    placed.put("users/own", &say("own", "own"));
+    symlink(theirs.join("linked.bpf.o"), views.join("linked.bpf.o")).expect("symlink");
+    symlink("/usr", views.join("usr")).expect("symlink");
+    placed.put("good", &say("good", "good"));
+    eventually(PATIENCE, "the good view is live", || {
+        says(&placed.mount.join("good"), "good ")
+    });
+    let why = "belongs to user 65534";
+    let refusal = placed.refusal(&views.join("linked.bpf.o"));
+    assert!(refusal.contains(why), "{refusal}");
+    let refusal = placed.refusal(&views.join("users"));
+    assert!(refusal.contains(why), "{refusal}");
+    // A link to a directory leads nowhere: nothing below it is watched.
+    assert!(inotify_watches(placed.mount.pid()) < 5000);
+    let status = placed.status();
+    assert_eq!(
+        status["objects"].as_array().map(Vec::len),
+        Some(3),
+        "{status:#}"
+    );
+}
+
+/// How many directories the process watches, cgroups included.
+fn inotify_watches(pid: u32) -> usize {
+    let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("list fdinfo");
+    let texts = infos.filter_map(|info| fs::read_to_string(info.ok()?.path()).ok());
+    texts.map(|text| text.matches("inotify wd").count()).sum()
 }

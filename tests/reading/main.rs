@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod concurrency;
+mod hostile;
 mod limits;
 mod one_run;
 mod readers;

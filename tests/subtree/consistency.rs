@@ -239,7 +239,7 @@ fn sums_are_never_below_the_parts() {
         last
     });
     drop(burning);
-    assert!(last["."] > 1_000_000, "{last:?}");
+    assert!(last["."] > 100_000, "{last:?}");
     // And a later look at each alone shows no less.
     for (path, usage) in last {
         let text = read(&dir.join(&path).join("stats")).expect("read");

@@ -81,7 +81,7 @@ fn a_tree_is_one_object_a_line() {
         record: &records[at],
     };
     let mut out = Vec::new();
-    tree_json(&plan, &[cgroup(0), cgroup(1)], &mut out).unwrap();
+    tree_json(&plan, &[cgroup(0), cgroup(1)], &mut out, &mut |_| true).unwrap();
     let expected = "{\"cgroup\":\".\",\"usage_usec\":0,\"current_bytes\":1,\"depth\":2,\
         \"comm\":\"\"}\n{\"cgroup\":\"a b/\u{fffd}ff\",\"usage_usec\":0,\
         \"current_bytes\":3,\"depth\":4,\"comm\":\"\"}\n";
@@ -101,7 +101,7 @@ fn a_tree_of_rows_nests_them() {
         },
     ];
     let mut out = Vec::new();
-    tree_json(&plan, &cgroups, &mut out).unwrap();
+    tree_json(&plan, &cgroups, &mut out, &mut |_| true).unwrap();
     let expected = "{\"cgroup\":\"x\",\"rows\":[{\"dev\":\"sda\",\"cpu\":0,\"reads\":1}]}\n\
                     {\"cgroup\":\"x\",\"rows\":[]}\n";
     assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -13,7 +13,7 @@ fn rendered(record: &Record, cgroups: &[(&[u8], Vec<u8>)]) -> String {
         .map(|(path, record)| CgroupRecords { path, record })
         .collect();
     let mut out = Vec::new();
-    prometheus(&plan, &cgroups, &mut out).unwrap();
+    prometheus(&plan, &cgroups, &mut out, &mut |_| true).unwrap();
     String::from_utf8(out).unwrap()
 }
 

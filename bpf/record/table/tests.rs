@@ -11,7 +11,7 @@ fn rendered(record: &Record, cgroups: &[(&[u8], Vec<u8>)]) -> String {
         .map(|(path, record)| CgroupRecords { path, record })
         .collect();
     let mut out = Vec::new();
-    table(&plan, &cgroups, &mut out).unwrap();
+    table(&plan, &cgroups, &mut out, &mut |_| true).unwrap();
     String::from_utf8(out).unwrap()
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::printable::one_line;
+
 use super::{Health, ObjectStatus, ProgramStatus, Status, ViewStatus};
 
 impl Status {
@@ -33,6 +35,7 @@ impl Health {
             ("evictions", self.evictions),
             ("open_files", self.open_files as u64),
             ("snapshot_bytes", self.snapshot_bytes as u64),
+            ("max_snapshot_bytes", self.max_snapshot_bytes as u64),
         ];
         for (key, number) in numbers {
             // Writing to a string cannot fail.
@@ -46,8 +49,8 @@ impl ObjectStatus {
         let _ = writeln!(
             out,
             "\nobject {} placement {} {} since {} map_bytes {}",
-            self.origin,
-            self.placement,
+            one_line(&self.origin),
+            one_line(&self.placement),
             state(self.live),
             self.since,
             self.map_bytes,
@@ -81,7 +84,7 @@ impl ViewStatus {
         out.push('\n');
         explain(out, "    ", self.reason.as_deref());
         for cgroup in &self.hidden_by_cgroups {
-            let _ = writeln!(out, "    hidden by the cgroup {cgroup}");
+            let _ = writeln!(out, "    hidden by the cgroup {}", one_line(cgroup));
         }
         for part in &self.parts {
             part.write(out, "    program");
@@ -110,6 +113,6 @@ fn state(live: bool) -> &'static str {
 
 fn explain(out: &mut String, indent: &str, reason: Option<&str>) {
     for line in reason.into_iter().flat_map(str::lines) {
-        let _ = writeln!(out, "{indent}because {line}");
+        let _ = writeln!(out, "{indent}because {}", one_line(line));
     }
 }

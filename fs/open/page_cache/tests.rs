@@ -1,4 +1,5 @@
-use super::super::snapshot::{Content, Memory};
+use super::super::memory::{Memory, User};
+use super::super::snapshot::Content;
 use super::*;
 
 const FILE: INodeNo = INodeNo(7);
@@ -22,7 +23,8 @@ impl Bench {
 
     fn snapshot(&self, length: usize) -> Arc<Snapshot> {
         let bytes = vec![b'x'; length];
-        self.memory.snapshot(bytes).expect("room")
+        let reserved = self.memory.reserve_for(User::ROOT);
+        self.memory.snapshot(bytes, reserved).expect("room")
     }
 
     /// Attributes first, then open, as the kernel does for a program.
@@ -54,6 +56,26 @@ fn open_files_may_fill_one_after_the_other() {
 }
 
 #[test]
+fn a_filler_that_stays_open_is_revoked_when_the_file_is_opened_again() {
+    let mut bench = Bench::new();
+    let first = bench.open(A);
+    assert!(bench.cache.fill(first, &bench.snapshot(10), A).is_some());
+    let soon = bench.open(B);
+    assert!(bench.cache.filled_by(first).is_some());
+    for in_use in bench.cache.files.lock().open.values_mut() {
+        in_use.filler.as_mut().expect("a filler").since -= MAX_FILL_TIME * 2;
+    }
+    let late = bench.open(B);
+    assert!(bench.cache.filled_by(first).is_none());
+    // Only who was open before may have got a part of what it had put there.
+    assert!(bench.cache.filled_by_another(soon).is_some());
+    assert!(bench.cache.filled_by_another(late).is_none());
+    bench.close(soon);
+    assert!(bench.cache.fill(late, &bench.snapshot(10), B).is_some());
+    assert!(bench.cache.fill(first, &bench.snapshot(10), A).is_none());
+}
+
+#[test]
 fn what_only_some_may_see_never_fills() {
     let mut bench = Bench::new();
     let open = bench.open(A);
@@ -61,7 +83,10 @@ fn what_only_some_may_see_never_fills() {
         bytes: vec![b'x'; 10],
         restricted: true,
     };
-    let snapshot = bench.memory.snapshot(content).expect("room");
+    let snapshot = bench
+        .memory
+        .snapshot(content, bench.memory.reserve_for(User::ROOT))
+        .expect("room");
     assert!(bench.cache.fill(open, &snapshot, A).is_none());
     assert!(bench.cache.filled_by(open).is_none());
 }
