@@ -118,14 +118,17 @@ impl Error {
             | Error::NotByPageCache
             | Error::NotPlacedHere
             | Error::BadHandle
-            | Error::TooMuchOpen
-            | Error::TookTooLong
-            | Error::TooManyWaiting
             | Error::Mirror(
                 mirror::Error::NotFound { .. } | mirror::Error::Gone(_) | mirror::Error::Outside(_),
             )
             | Error::Bpf(bpf::Error::Gone | bpf::Error::NoSuchForm { .. }) => true,
-            Error::Remove(_) | Error::NumberTooLarge | Error::Mirror(_) | Error::Bpf(_) => false,
+            Error::Remove(_)
+            | Error::TooMuchOpen
+            | Error::TookTooLong
+            | Error::TooManyWaiting
+            | Error::NumberTooLarge
+            | Error::Mirror(_)
+            | Error::Bpf(_) => false,
         }
     }
 }
@@ -164,7 +167,9 @@ impl fmt::Display for Error {
             Error::NotPlacedHere => f.write_str("no view of that name is placed here"),
             Error::Remove(source) => write!(f, "remove the view's object: {source}"),
             Error::BadHandle => f.write_str("the handle is not open"),
-            Error::TooMuchOpen => f.write_str("the open files hold too many bytes; close some"),
+            Error::TooMuchOpen => {
+                f.write_str("open files hold too many bytes; close some, or raise max_snapshot_mib")
+            }
             Error::TookTooLong => f.write_str("the read of a subtree took too long; read less"),
             Error::TooManyWaiting => f.write_str("too many reads of subtrees wait; try again"),
             Error::NumberTooLarge => {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -98,7 +99,10 @@ impl Queue {
                 continue;
             };
             drop(jobs);
-            job(Ok(()));
+            // The user's turn ends also then, and this thread goes on.
+            if catch_unwind(AssertUnwindSafe(|| job(Ok(())))).is_err() {
+                log::error!("a read of a subtree panicked");
+            }
             jobs = self.jobs.lock();
             jobs.end(user);
             // The user's next job may have waited for this one.
@@ -171,6 +175,25 @@ mod tests {
             [take(&mut jobs), take(&mut jobs), take(&mut jobs)],
             [Some(2), Some(1), None]
         );
+    }
+
+    #[test]
+    fn after_a_panic_the_next_jobs_of_the_user_run() {
+        let workers = Workers::start().expect("threads");
+        let (send, receive) = crossbeam_channel::unbounded();
+        for number in 0..=THREADS {
+            let send = send.clone();
+            workers.submit(
+                User(1),
+                Box::new(move |admitted| {
+                    assert!(admitted.is_ok());
+                    assert!(number == THREADS, "in a rendering");
+                    send.send(number).expect("received");
+                }),
+            );
+        }
+        let last = receive.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(last, Ok(THREADS));
     }
 
     #[test]

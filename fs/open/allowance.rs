@@ -67,10 +67,48 @@ impl Allowance<'_> {
 
 /// How long a run may take: half of what the kernel allows, if it has a limit.
 pub(in crate::fs) fn max_run_time() -> Duration {
-    let seconds = KERNEL_LIMITS.iter().filter_map(|path| {
-        let text = std::fs::read_to_string(path).ok()?;
-        text.trim().parse().ok().filter(|seconds| *seconds > 0)
-    });
+    let limits = KERNEL_LIMITS.map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    max_run_time_of(&limits)
+}
+
+/// The same from the contents of the kernel's files; empty for one that it does not have.
+fn max_run_time_of(limits: &[String]) -> Duration {
+    let seconds = limits.iter().filter_map(|text| text.trim().parse().ok());
+    let seconds = seconds.filter(|seconds| *seconds > 0);
     let limits = seconds.map(|seconds| Duration::from_secs(seconds) / 2);
     limits.min().map_or(MAX_TIME, |limit| limit.min(MAX_TIME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Memory;
+    use super::*;
+
+    #[test]
+    fn a_run_ends_when_its_time_is_over_or_the_mount_ends() {
+        let memory = Memory::new(100);
+        let ending = AtomicBool::new(false);
+        let allowance = |until| Allowance {
+            reserved: memory.reserve_for(User::ROOT),
+            until,
+            ending: &ending,
+        };
+        let now = Instant::now();
+        let over = allowance(now - Duration::from_secs(1));
+        assert!(matches!(over.check_time(), Err(Error::TookTooLong)));
+        let later = allowance(now + Duration::from_secs(60));
+        assert!(later.check_time().is_ok());
+        ending.store(true, Ordering::Relaxed);
+        assert!(matches!(later.check_time(), Err(Error::TookTooLong)));
+    }
+
+    #[test]
+    fn the_time_is_half_of_the_kernels_limit_if_that_is_shorter() {
+        let of = |limits: [&str; 2]| max_run_time_of(&limits.map(str::to_owned));
+        assert_eq!(of(["", ""]), MAX_TIME);
+        assert_eq!(of(["0\n", "0\n"]), MAX_TIME);
+        assert_eq!(of(["10\n", "0\n"]), Duration::from_secs(5));
+        assert_eq!(of(["10\n", "4\n"]), Duration::from_secs(2));
+        assert_eq!(of(["600\n", "0\n"]), MAX_TIME);
+    }
 }
