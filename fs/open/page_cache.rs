@@ -21,9 +21,9 @@ use crate::fs::caller::Caller;
 /// caller may stand still for most of a second; readers that are refused meanwhile use read(2).
 const MAX_APPLY_TIME: Duration = Duration::from_secs(2);
 
-/// After this time a file's filler is revoked when the file is opened again: what it has put into the
+/// After this time a file's filler is revoked when the file is opened again: what it puts into the
 /// cache is old by then, and it may stay open for as long as it likes.
-const MAX_FILL_TIME: Duration = Duration::from_secs(1);
+const MAX_FILL_TIME: Duration = Duration::from_secs(5);
 
 /// Callers that look the file up again and find it gone stay on the list of those sent back.
 const MAX_SENT_BACK: usize = 16;
@@ -68,14 +68,20 @@ struct SentAttributes {
 struct InUse {
     handles: usize,
     filler: Option<Filler>,
-    /// The snapshot of the filler before, and when that was closed or revoked.
+    /// The snapshot of the filler before, and until when that might fill.
     left: Option<(Instant, Arc<Snapshot>)>,
 }
 
-/// The open file that may fill the cache.
+/// The open file that fills the cache.
+///
+/// While it is open nobody else may, even if it is revoked: it would get a part of another's bytes.
+/// And until then the kernel must get no other size: a filler that stands still may not have applied
+/// the length of its own.
 struct Filler {
     handle: FileHandle,
     since: Instant,
+    /// When it was revoked.
+    until: Option<Instant>,
     snapshot: Arc<Snapshot>,
 }
 
@@ -113,8 +119,9 @@ impl PageCache {
     pub(super) fn open(&self, file: INodeNo, length_bytes: usize, by: Caller) -> bool {
         let mut files = self.files.lock();
         let Files { known, open } = &mut *files;
-        let in_use = open.get_mut(&file.0);
-        let revoked = in_use.and_then(InUse::revoke_old);
+        if let Some(in_use) = open.get_mut(&file.0) {
+            in_use.revoke_old();
+        }
         let filled = open.get(&file.0).is_some_and(|open| open.filler.is_some());
         let known = known.get_or_insert_mut(file.0, Known::default);
         known.note_request(by);
@@ -123,9 +130,6 @@ impl PageCache {
             return false;
         }
         open.entry(file.0).or_default().handles += 1;
-        drop(files);
-        // Freeing a large snapshot takes long.
-        drop(revoked);
         true
     }
 
@@ -140,7 +144,8 @@ impl PageCache {
     pub(super) fn filled_by(&self, open: Open) -> Option<Arc<Snapshot>> {
         let files = self.files.lock();
         let filler = files.open.get(&open.file.0)?.filler.as_ref()?;
-        (filler.handle == open.handle).then(|| Arc::clone(&filler.snapshot))
+        let may_fill = filler.handle == open.handle && filler.until.is_none();
+        may_fill.then(|| Arc::clone(&filler.snapshot))
     }
 
     /// Lets the open file fill the cache with `snapshot` until it is closed or revoked. Gives the snapshot to
@@ -160,11 +165,12 @@ impl PageCache {
         let known = known.get_mut(&open.file.0)?;
         let in_use = table.get_mut(&open.file.0)?;
         known.note_request(by);
-        if in_use.others(open).is_some() {
+        if in_use.left_by_another(open).is_some() {
             return None;
         }
         if let Some(filler) = &in_use.filler {
-            return Some(Arc::clone(&filler.snapshot));
+            let may_fill = filler.handle == open.handle && filler.until.is_none();
+            return may_fill.then(|| Arc::clone(&filler.snapshot));
         }
         let length = snapshot.len() as u64;
         if known.sent.is_some() || known.size < length {
@@ -174,6 +180,7 @@ impl PageCache {
         in_use.filler = Some(Filler {
             handle: open.handle,
             since: Instant::now(),
+            until: None,
             snapshot: Arc::clone(snapshot),
         });
         Some(Arc::clone(snapshot))
@@ -183,7 +190,14 @@ impl PageCache {
     /// reader of this one may have got a part of it.
     pub(super) fn filled_by_another(&self, open: Open) -> Option<Arc<Snapshot>> {
         let files = self.files.lock();
-        files.open.get(&open.file.0)?.others(open).map(Arc::clone)
+        let in_use = files.open.get(&open.file.0)?;
+        let filler = in_use.filler.as_ref();
+        let filler = filler.filter(|filler| {
+            let was_open = filler.until.is_none_or(|until| until >= open.since);
+            filler.handle != open.handle && was_open
+        });
+        let snapshot = filler.map(|filler| &filler.snapshot);
+        snapshot.or(in_use.left_by_another(open)).map(Arc::clone)
     }
 
     /// Notes that a file is closed.
@@ -194,7 +208,10 @@ impl PageCache {
         };
         in_use.handles = in_use.handles.saturating_sub(1);
         let ends = in_use.filler.take_if(|filler| filler.handle == handle);
-        let left = ends.map(|filler| (Instant::now(), filler.snapshot));
+        let left = ends.map(|filler| {
+            let until = filler.until.unwrap_or_else(Instant::now);
+            (until, filler.snapshot)
+        });
         let freed = if in_use.handles == 0 {
             files.open.remove(&file.0).and_then(|in_use| in_use.left)
         } else if left.is_some() {
@@ -209,22 +226,19 @@ impl PageCache {
 }
 
 impl InUse {
-    /// Revokes the filler if it is old. Gives the snapshot that nobody needs any more.
-    fn revoke_old(&mut self) -> Option<Arc<Snapshot>> {
-        let old = self
-            .filler
-            .take_if(|filler| filler.since.elapsed() > MAX_FILL_TIME)?;
-        let before = self.left.replace((Instant::now(), old.snapshot));
-        before.map(|(_, snapshot)| snapshot)
+    fn revoke_old(&mut self) {
+        let filler = self.filler.as_mut();
+        let old = filler.filter(|filler| filler.since.elapsed() > MAX_FILL_TIME);
+        if let Some(old) = old {
+            old.until.get_or_insert_with(Instant::now);
+        }
     }
 
-    fn others(&self, open: Open) -> Option<&Arc<Snapshot>> {
-        let filler = self.filler.as_ref();
-        let filler = filler.filter(|filler| filler.handle != open.handle);
-        let left = self.left.as_ref().filter(|(until, _)| *until >= open.since);
-        filler
-            .map(|filler| &filler.snapshot)
-            .or(left.map(|(_, snapshot)| snapshot))
+    /// The snapshot of a filler that might still fill when this file was opened.
+    fn left_by_another(&self, open: Open) -> Option<&Arc<Snapshot>> {
+        let left = self.left.as_ref();
+        let left = left.filter(|(until, _)| *until >= open.since);
+        left.map(|(_, snapshot)| snapshot)
     }
 }
 
